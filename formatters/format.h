@@ -1,0 +1,84 @@
+/* What the front hands to a formatter, and the formatters there are. Formatters know wire/ and the generated
+ * tables only. Nothing here is trusted to be well-formed beyond record_valid(). */
+#ifndef VTRACE_FORMATTERS_FORMAT_H
+#define VTRACE_FORMATTERS_FORMAT_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include "record.h"
+#include "tables.h"
+
+/* A place in a mapped file. object NULL: not known. */
+struct place { uint64_t addr; const char *object; uint64_t offset; };
+
+enum event_type {
+	EVENT_ENTER,   /* a syscall begins: its input arguments are there (text uses it for <unfinished ...>) */
+	EVENT_EXIT,    /* the same syscall ends: record complete */
+	EVENT_SIGNAL, EVENT_STOP, EVENT_EXITED, EVENT_PROCESS, EVENT_NOTE, EVENT_LOST
+};
+enum call_state { CALL_DONE, CALL_UNFINISHED /* thread died in it: "= ?" */, CALL_INTERRUPTED /* ERESTART* */, CALL_DETACHED };
+enum raw_state { RAW_NO, RAW_YES, RAW_UNKNOWN };
+
+struct event {
+	enum event_type type;
+	int32_t pid, tid;
+	const char *comm;            /* never NULL */
+	uint64_t id;                 /* the same for ENTER and EXIT of one call */
+	uint64_t ts_ns;              /* since trace start; of this moment (ENTER: start, EXIT: end) */
+	uint64_t start_ns;           /* syscalls: when it began */
+	/* syscalls */
+	const struct record *record; /* validated copy */
+	enum call_state state;       /* EXIT only */
+	struct place site, caller;
+	enum raw_state raw;
+	/* others */
+	const siginfo_t *siginfo;    /* SIGNAL */
+	int status;                  /* EXITED: wait status; STOP: signal number */
+	int32_t parent_tid;          /* PROCESS */
+	const char *what;            /* PROCESS: "start", "fork", "vfork", "clone", "exec"; NOTE: the text; exec's path is in `path` */
+	const char *path;
+	uint64_t count;              /* LOST */
+};
+
+enum time_style { TIME_NONE, TIME_SECONDS /* -t */, TIME_MICROS /* -tt */, TIME_UNIX /* -ttt */, TIME_RELATIVE /* -r */ };
+
+struct format_options {
+	uint32_t string_limit;       /* -s, 32 */
+	enum time_style time_style;
+	bool call_times;             /* -T */
+	bool fd_paths;               /* -y */
+	bool verbose;                /* -v */
+	int hex_strings;             /* -x 1, -xx 2 */
+	bool show_pid;               /* text: prefix as strace does in an -o file: "%-5d "; on stderr "[pid %5d] " */
+	bool output_is_file;         /* -o was given */
+	bool via;                    /* --via: append via information */
+	uint32_t columns;            /* -a, 40 */
+	/* for the JSON header */
+	int argc; char **argv;
+	const char *version, *cwd, *kernel;
+	uint64_t start_realtime_ns, start_monotonic_ns;
+	const char *const *filters; uint32_t filter_count;
+};
+
+struct formatter; /* opaque */
+struct formatter_ops {
+	struct formatter *(*open)(FILE *out, const struct format_options *options); /* NULL: out of memory */
+	void (*event)(struct formatter *f, const struct event *event);
+	/* complete: false when the trace is known to be cut */
+	void (*close)(struct formatter *f, bool complete, uint64_t lost);
+};
+extern const struct formatter_ops formatter_text, formatter_json, formatter_jsonl;
+
+/* -c, -C */
+struct summary;
+struct summary *summary_open(bool wall_clock);
+void summary_event(struct summary *s, const struct event *event);
+/* sort: "time", "calls", "errors", "name", "nothing"; as strace -S */
+int summary_sort_valid(const char *sort);
+void summary_close(struct summary *s, FILE *out, const char *sort);
+
+#endif

@@ -1,0 +1,180 @@
+/* Runs in the tracee, on the thread's agent stack, for every syscall: no libc, no allocation, no locks.
+ * Law: the program's syscall is made exactly once, with its registers; whatever goes wrong with the recording. */
+#include <stdint.h>
+#include "agent.h"
+#include "capture.h"
+
+#define NR_RT_SIGRETURN 15
+#define NR_CLONE 56
+#define NR_READLINK 89
+#define CLONE_UNTRACED_BIT 0x00800000u
+#define SIGFRAME_RAX 144 /* offset of rax in the ucontext that rt_sigreturn finds at the stack pointer */
+
+extern long agent_gadget(void);
+extern _Noreturn void agent_sigreturn(void);
+extern long agent_raw(long nr, long a, long b, long c, long d);
+extern uint64_t agent_copy(void *to, uint64_t from, uint64_t bytes);
+uint64_t agent_syscall(struct agent_thread *thread);
+
+__attribute__((section(".config"))) struct agent_config agent_config;
+
+static uint64_t read_tsc(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
+
+static uint64_t copy_own(void *context, void *to, uint64_t from, uint64_t bytes)
+{
+	(void)context;
+	return agent_copy(to, from, bytes);
+}
+
+/* readlink of /proc/self/fd/N: one syscall of our own, only when -y asked for it. */
+static long path_of_fd(void *context, int fd, char *to, uint64_t bytes)
+{
+	static const char prefix[] = "/proc/self/fd/";
+	char link[32], digits[12];
+	int at = 0, n = 0;
+
+	(void)context;
+	if (fd == -100) { /* AT_FDCWD */
+		static const char cwd[] = "/proc/self/cwd";
+
+		return agent_raw(NR_READLINK, (long)cwd, (long)to, (long)bytes, 0);
+	}
+	if (fd < 0)
+		return -1;
+	while (prefix[at]) {
+		link[at] = prefix[at];
+		at++;
+	}
+	do {
+		digits[n++] = (char)('0' + fd % 10);
+		fd /= 10;
+	} while (fd);
+	while (n)
+		link[at++] = digits[--n];
+	link[at] = 0;
+	return agent_raw(NR_READLINK, (long)link, (long)to, (long)bytes, 0);
+}
+
+/* The innermost libc function that is still running: its return address is at or above the program's stack pointer and
+ * still holds the caller that was noted. */
+static void find_via(struct agent_thread *thread, struct record *rec)
+{
+	uint64_t now;
+
+	while (thread->via_count && thread->via_count <= VIA_DEPTH) {
+		const struct agent_via *top = &thread->via[thread->via_count - 1];
+
+		if (top->slot >= thread->frame.rsp) {
+			if (agent_copy(&now, top->slot, 8) == 8 && now == top->caller) {
+				rec->via = (uint16_t)(top->function + 1);
+				rec->caller = top->caller;
+			}
+			return;
+		}
+		thread->via_count--;
+	}
+}
+
+/* Room for the largest record, in one piece; waits while the front is behind. NULL: nobody reads any more. */
+static struct record *reserve(struct ring_head *ring)
+{
+	uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_RELAXED);
+	uint64_t left = RING_BYTES - head % RING_BYTES;
+	uint64_t pad = left < RECORD_MAX ? left : 0;
+
+	while (head + pad + RECORD_MAX - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) > RING_BYTES) {
+		if (__atomic_load_n(&ring->abandoned, __ATOMIC_RELAXED))
+			return 0;
+		__asm__ volatile("pause");
+	}
+	if (pad) {
+		struct record *filler = (struct record *)(ring_data(ring) + head % RING_BYTES);
+
+		filler->size = (uint32_t)pad;
+		filler->entry_size = 0;
+		head += pad;
+		__atomic_store_n(&ring->head, head, __ATOMIC_RELEASE);
+	}
+	return (struct record *)(ring_data(ring) + head % RING_BYTES);
+}
+
+static void fill(struct record *rec, struct agent_thread *thread)
+{
+	const struct agent_frame *frame = &thread->frame;
+
+	rec->size = sizeof(*rec);
+	rec->kind = RECORD_SYSCALL;
+	rec->abi = frame->rax & 0x40000000u ? ABI_X32 : ABI_X86_64;
+	rec->caught = CAUGHT_DISPATCH;
+	rec->via = 0;
+	rec->pid = thread->pid;
+	rec->tid = thread->tid;
+	rec->end_tsc = 0;
+	rec->nr = (int32_t)frame->rax;
+	rec->reserved = 0;
+	rec->args[0] = frame->rdi;
+	rec->args[1] = frame->rsi;
+	rec->args[2] = frame->rdx;
+	rec->args[3] = frame->r10;
+	rec->args[4] = frame->r8;
+	rec->args[5] = frame->r9;
+	rec->ret = 0;
+	rec->site = frame->rcx - 2;
+	rec->caller = 0;
+	rec->start_tsc = read_tsc();
+}
+
+static void publish(struct ring_head *ring, struct record *rec, int64_t ret)
+{
+	rec->ret = ret;
+	rec->end_tsc = read_tsc();
+	__atomic_store_n(&ring->head, __atomic_load_n(&ring->head, __ATOMIC_RELAXED) + rec->size, __ATOMIC_RELEASE);
+}
+
+/* Never returns: the record is complete before the call, because after it there is no agent on the stack. */
+static _Noreturn void sigreturn(struct agent_thread *thread, struct ring_head *ring, struct record *rec)
+{
+	uint64_t restored = 0;
+
+	if (rec) {
+		agent_copy(&restored, thread->frame.rsp + SIGFRAME_RAX, 8);
+		publish(ring, rec, (int64_t)restored);
+	}
+	agent_sigreturn();
+}
+
+uint64_t agent_syscall(struct agent_thread *thread)
+{
+	struct ring_head *ring = (struct ring_head *)thread->ring;
+	struct record *rec = ring ? reserve(ring) : 0;
+	struct capture_source from = { .copy = copy_own, .string_limit = agent_config.string_limit,
+				       .fd_path = agent_config.fd_paths ? path_of_fd : 0 };
+	int64_t ret;
+
+	if (rec) {
+		fill(rec, thread);
+		find_via(thread, rec);
+		capture_run(rec, &from, PHASE_ENTRY);
+		rec->entry_size = rec->size;
+		__atomic_store_n(&ring->open_at, __atomic_load_n(&ring->head, __ATOMIC_RELAXED) + 1, __ATOMIC_RELEASE);
+	}
+	if (thread->frame.rax == NR_RT_SIGRETURN)
+		sigreturn(thread, ring, rec);
+	if (thread->frame.rax == NR_CLONE)
+		thread->frame.rdi &= ~(uint64_t)CLONE_UNTRACED_BIT; /* else the child would escape the keeper */
+	ret = agent_gadget();
+	if (rec) {
+		if (thread->frame.rax == NR_CLONE)
+			thread->frame.rdi = rec->args[0];
+		rec->ret = ret;
+		capture_run(rec, &from, PHASE_EXIT);
+		publish(ring, rec, ret);
+	}
+	return (uint64_t)ret;
+}

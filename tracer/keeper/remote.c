@@ -1,0 +1,54 @@
+/* Syscalls made by a stopped tracee on the keeper's behalf. Signals are blocked meanwhile, so the only stops are ours;
+ * a SIGKILL ends it with -ESRCH. */
+#include <errno.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include "keeper.h"
+
+/* Runs to the next syscall stop. */
+int run_to_syscall_stop(struct keeper *k, pid_t tid)
+{
+	int status;
+
+	do {
+		if (ptrace(PTRACE_SYSCALL, tid, 0, 0) < 0)
+			return -errno;
+		while (waitpid(tid, &status, __WALL) < 0)
+			if (errno != EINTR)
+				return -errno;
+		if (!WIFSTOPPED(status)) {
+			keep_early(k, tid, status);
+			return -ESRCH;
+		}
+	} while (WSTOPSIG(status) != (SIGTRAP | 0x80));
+	return 0;
+}
+
+long remote_syscall(struct keeper *k, pid_t tid, uint64_t at, long nr, const uint64_t args[6])
+{
+	struct user_regs_struct regs;
+
+	if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
+		return -errno;
+	regs.rip = at;
+	regs.rax = (uint64_t)nr;
+	regs.orig_rax = (uint64_t)-1;
+	regs.rdi = args[0];
+	regs.rsi = args[1];
+	regs.rdx = args[2];
+	regs.r10 = args[3];
+	regs.r8 = args[4];
+	regs.r9 = args[5];
+	if (ptrace(PTRACE_SETREGS, tid, 0, &regs) < 0)
+		return -errno;
+	int err = run_to_syscall_stop(k, tid);
+
+	if (!err)
+		err = run_to_syscall_stop(k, tid);
+	if (err)
+		return err;
+	if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
+		return -errno;
+	return (long)regs.rax;
+}

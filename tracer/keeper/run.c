@@ -1,0 +1,207 @@
+/* The keeper's loop: one wait status after another, until no tracee is left. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "keeper.h"
+
+void resume(struct task *task, int sig)
+{
+	ptrace(task->by_ptrace ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, 0, sig);
+}
+
+void keep_early(struct keeper *k, pid_t tid, int status)
+{
+	if (k->early_count < sizeof(k->early) / sizeof(k->early[0])) {
+		k->early[k->early_count].tid = tid;
+		k->early[k->early_count++].status = status;
+	}
+}
+
+bool take_early(struct keeper *k, pid_t tid, int *status)
+{
+	for (uint32_t i = 0; i < k->early_count; i++)
+		if (k->early[i].tid == tid) {
+			*status = k->early[i].status;
+			k->early[i] = k->early[--k->early_count];
+			return true;
+		}
+	return false;
+}
+
+static void report_exec_failure(struct keeper *k)
+{
+	int err;
+
+	if (read(k->error_pipe, &err, sizeof(err)) == sizeof(err))
+		send_control(k, (struct control){ .type = MSG_FAILED, .value = err, .aux = START_EXEC }, k->launch->program,
+			     (uint32_t)strlen(k->launch->program) + 1, -1);
+	close(k->error_pipe);
+}
+
+static void on_gone(struct keeper *k, struct task *task, int status)
+{
+	if (task->tid == k->program)
+		k->program_status = status;
+	if (task->starting)
+		report_exec_failure(k);
+	else
+		send_control(k, (struct control){ .type = MSG_EXITED, .pid = task->pid, .tid = task->tid, .value = status }, NULL, 0,
+		     -1);
+	task_remove(k, task);
+}
+
+static void on_event_stop(struct keeper *k, struct task *task, int sig)
+{
+	if (sig == SIGTRAP) {
+		resume(task, 0);
+		return;
+	}
+	send_control(k, (struct control){ .type = MSG_STOP, .pid = task->pid, .tid = task->tid, .value = sig }, NULL, 0, -1);
+	ptrace(PTRACE_LISTEN, task->tid, 0, 0);
+}
+
+static void on_stop(struct keeper *k, struct task *task, int status)
+{
+	int sig = WSTOPSIG(status), event = status >> 16;
+
+	switch (event) {
+	case PTRACE_EVENT_FORK:
+	case PTRACE_EVENT_VFORK:
+	case PTRACE_EVENT_CLONE: {
+		pid_t tid = task->tid;
+
+		on_birth(k, task, event);
+		task = task_find(k, tid);
+		if (task)
+			resume(task, 0);
+		return;
+	}
+	case PTRACE_EVENT_EXEC:
+		on_exec(k, task->tid);
+		return;
+	case PTRACE_EVENT_STOP:
+		on_event_stop(k, task, sig);
+		return;
+	}
+	if (sig == (SIGTRAP | 0x80)) {
+		on_syscall_stop(k, task);
+		resume(task, 0);
+		return;
+	}
+	on_signal(k, task, sig);
+}
+
+/* An exec by another thread is reported under the leader's id, which may be gone from the table already. */
+static struct task *task_of(struct keeper *k, pid_t tid, int status)
+{
+	struct task *task = task_find(k, tid);
+	unsigned long former;
+
+	if (task || !WIFSTOPPED(status) || status >> 16 != PTRACE_EVENT_EXEC ||
+	    ptrace(PTRACE_GETEVENTMSG, tid, 0, &former) < 0)
+		return task;
+	task = task_find(k, (pid_t)former);
+	if (task) {
+		task_rename(k, task, tid);
+		task = task_find(k, tid);
+	}
+	return task;
+}
+
+static void handle(struct keeper *k, pid_t tid, int status)
+{
+	struct task *task = task_of(k, tid, status);
+
+	if (!task)
+		keep_early(k, tid, status);
+	else if (WIFSTOPPED(status))
+		on_stop(k, task, status);
+	else
+		on_gone(k, task, status);
+}
+
+/* Deaths that were noticed inside a remote syscall. */
+static void handle_early_deaths(struct keeper *k)
+{
+	for (uint32_t i = 0; i < k->early_count; i++) {
+		int status = k->early[i].status;
+		pid_t tid = k->early[i].tid;
+
+		if (WIFSTOPPED(status) || !task_find(k, tid))
+			continue;
+		k->early[i] = k->early[--k->early_count];
+		handle(k, tid, status);
+		i = (uint32_t)-1;
+	}
+}
+
+static void loop(struct keeper *k)
+{
+	while (k->live) {
+		int status;
+		pid_t tid = waitpid(-1, &status, __WALL);
+
+		if (tid < 0 && errno == EINTR)
+			continue;
+		if (tid < 0)
+			return;
+		handle(k, tid, status);
+		handle_early_deaths(k);
+	}
+}
+
+static bool allocate(struct keeper *k)
+{
+	k->tasks = calloc(TASK_MAX, sizeof(*k->tasks));
+	k->spaces = calloc(SPACE_MAX, sizeof(*k->spaces));
+	k->arenas = calloc(ARENA_MAX, sizeof(*k->arenas));
+	return k->tasks && k->spaces && k->arenas;
+}
+
+/* Arenas take a descriptor each. */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* What the terminal sends to the whole process group is for the program. */
+static void ignore_terminal_signals(void)
+{
+	static const int ignored[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE };
+
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+}
+
+int keeper_run(const struct launch *launch)
+{
+	struct keeper k = { .launch = launch, .control = launch->control_fd };
+
+	if (!allocate(&k))
+		return 1;
+	k.program = start_program(&k);
+	if (k.program < 0)
+		return 1;
+	ignore_terminal_signals();
+	raise_fd_limit();
+	struct task *task = task_add(&k, k.program, k.program, space_new(&k));
+
+	task->by_ptrace = true;
+	task->starting = true;
+	send_control(&k, (struct control){ .type = MSG_THREAD, .pid = k.program, .tid = k.program, .value = BIRTH_START,
+					   .slot = -1 }, "", 1, -1);
+	resume(task, 0);
+	loop(&k);
+	send_control(&k, (struct control){ .type = MSG_FINISHED, .pid = k.program, .value = k.program_status }, NULL, 0, -1);
+	return 0;
+}

@@ -1,0 +1,259 @@
+/* Signal-delivery stops. SIGSYS of user dispatch becomes a jump into the agent; any other signal that finds a thread in
+ * the agent gets the program's own registers first, so that handlers never see the agent (design.md, Signals). */
+#include <errno.h>
+#include <linux/audit.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "agent_symbols.h"
+#include "keeper.h"
+
+#ifndef SYS_USER_DISPATCH
+#define SYS_USER_DISPATCH 2 /* si_code, <asm-generic/siginfo.h> */
+#endif
+#ifndef PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG
+#define PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG 0x4210
+#endif
+#define SIGSYS_BIT (1ull << (SIGSYS - 1))
+#define SIGFRAME_MASK 296 /* offset of uc_sigmask in the ucontext at rt_sigreturn's stack pointer */
+#define ERESTART_FIRST (-516)
+#define ERESTART_LAST (-512)
+
+bool in_agent(uint64_t rip)
+{
+	return rip >= AGENT_BASE && rip < AGENT_EXPORT_TEXT_END;
+}
+
+/* The program's registers at its syscall, with rip left to the caller. */
+void program_registers(struct user_regs_struct *regs, const struct agent_frame *frame)
+{
+	regs->rbx = frame->rbx;
+	regs->rcx = frame->rcx;
+	regs->rdx = frame->rdx;
+	regs->rsi = frame->rsi;
+	regs->rdi = frame->rdi;
+	regs->rbp = frame->rbp;
+	regs->rsp = frame->rsp;
+	regs->r8 = frame->r8;
+	regs->r9 = frame->r9;
+	regs->r10 = frame->r10;
+	regs->r11 = frame->rflags;
+	regs->r12 = frame->r12;
+	regs->r13 = frame->r13;
+	regs->r14 = frame->r14;
+	regs->r15 = frame->r15;
+	regs->eflags = frame->rflags;
+}
+
+static int set_phase(struct keeper *k, const struct task *task, uint64_t phase)
+{
+	return tracee_write(k, task->tid, thread_block(task) + offsetof(struct agent_thread, phase), &phase, sizeof(phase));
+}
+
+/* What rt_sigprocmask and rt_sigreturn are about to do to SIGSYS's place in the mask. Dispatch itself unblocks it, so
+ * the kernel cannot tell any more. */
+static void note_mask(struct keeper *k, struct task *task, const struct user_regs_struct *regs)
+{
+	uint64_t set;
+
+	if (regs->rax == SYS_rt_sigreturn) {
+		if (!tracee_read(k, task->tid, regs->rsp + SIGFRAME_MASK, &set, sizeof(set)))
+			task->sigsys_blocked = set & SIGSYS_BIT;
+		return;
+	}
+	if (!regs->rsi || tracee_read(k, task->tid, regs->rsi, &set, sizeof(set)))
+		return;
+	if (regs->rdi == SIG_SETMASK)
+		task->sigsys_blocked = set & SIGSYS_BIT;
+	else if (set & SIGSYS_BIT)
+		task->sigsys_blocked = regs->rdi == SIG_BLOCK;
+}
+
+static void restore_mask(const struct task *task)
+{
+	uint64_t mask;
+
+	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
+		return;
+	mask |= SIGSYS_BIT;
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+}
+
+/* The front learns the file of an executable mapping before the mapping's record. */
+static void note_mapping(struct keeper *k, const struct task *task, const struct user_regs_struct *regs)
+{
+	char link[64], payload[sizeof(struct control_map) + 4097];
+	struct control_map map = { .offset = regs->r9 };
+	ssize_t got;
+
+	if (!(regs->rdx & PROT_EXEC) || (regs->r10 & MAP_ANONYMOUS))
+		return;
+	snprintf(link, sizeof(link), "/proc/%d/fd/%d", task->tid, (int)regs->r8);
+	got = readlink(link, payload + sizeof(map), 4096);
+	if (got < 0)
+		return;
+	payload[sizeof(map) + (size_t)got] = 0;
+	memcpy(payload, &map, sizeof(map));
+	send_control(k, (struct control){ .type = MSG_MAP, .pid = task->pid, .tid = task->tid }, payload,
+		     (uint32_t)(sizeof(map) + (size_t)got + 1), -1);
+}
+
+/* int 0x80: dispatch is switched off for the one call, which is then seen by ptrace. */
+static void foreign_syscall(struct task *task, struct user_regs_struct *regs)
+{
+	uint64_t off[4] = { 0 };
+
+	ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, task->tid, sizeof(off), off);
+	regs->rip -= 2;
+	regs->orig_rax = (uint64_t)-1;
+	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
+	task->by_ptrace = true;
+	task->once = true;
+	task->in_syscall = false;
+	resume(task, 0);
+}
+
+static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
+{
+	struct user_regs_struct regs;
+
+	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
+		return;
+	if (task->sigsys_blocked)
+		restore_mask(task);
+	if (info->si_arch != AUDIT_ARCH_X86_64) {
+		foreign_syscall(task, &regs);
+		return;
+	}
+	if (regs.rax == SYS_rt_sigprocmask || regs.rax == SYS_rt_sigreturn)
+		note_mask(k, task, &regs);
+	if (regs.rax == SYS_mmap)
+		note_mapping(k, task, &regs);
+	regs.rcx = regs.rip;
+	regs.rip = AGENT_EXPORT_STUB;
+	regs.orig_rax = (uint64_t)-1;
+	ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
+	resume(task, 0);
+}
+
+/* Closes the record of a call that a signal interrupted, as strace shows it: ret is the restart code. */
+static void close_open_record(struct keeper *k, const struct task *task, int64_t ret)
+{
+	struct ring_head *ring = task_ring(k, task);
+	uint64_t head = ring ? __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) : 0;
+
+	if (!ring || __atomic_load_n(&ring->open_at, __ATOMIC_ACQUIRE) != head + 1)
+		return;
+	struct record *rec = (struct record *)(ring_data(ring) + head % RING_BYTES);
+	uint32_t bytes = rec->entry_size;
+
+	if (bytes < sizeof(*rec) || bytes > RECORD_MAX)
+		return; /* scribbled over; the front will say so */
+	rec->size = bytes;
+	rec->ret = ret;
+	rec->end_tsc = now_tsc();
+	__atomic_store_n(&ring->head, head + bytes, __ATOMIC_RELEASE);
+}
+
+static void abandon_record(struct keeper *k, const struct task *task)
+{
+	struct ring_head *ring = task_ring(k, task);
+
+	if (ring)
+		__atomic_store_n(&ring->open_at, 0, __ATOMIC_RELEASE);
+}
+
+/* Steps until the thread has left the agent, signals blocked. 0, or -errno when it is gone. */
+static int step_out(struct keeper *k, struct task *task, struct user_regs_struct *regs)
+{
+	uint64_t mask, all = ~0ull;
+	int status, err = 0;
+
+	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
+		return -errno;
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
+	while (!err && in_agent(regs->rip)) {
+		if (ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0) < 0 || waitpid(task->tid, &status, __WALL) < 0)
+			err = -errno;
+		else if (!WIFSTOPPED(status)) {
+			keep_early(k, task->tid, status);
+			return -ESRCH;
+		} else if (ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
+			err = -errno;
+	}
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	return err;
+}
+
+/* Gives the thread registers a handler may see. 0, or -errno when it is gone. `*info` is set again when steps were
+ * taken in between, because they end in another stop. */
+static int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
+{
+	struct agent_thread thread;
+	int64_t result = (int64_t)regs->rax;
+
+	if (tracee_read(k, task->tid, thread_block(task), &thread, sizeof(thread)))
+		return -ESRCH;
+	if (regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 && result >= ERESTART_FIRST &&
+	    result <= ERESTART_LAST) {
+		close_open_record(k, task, result);
+		program_registers(regs, &thread.frame);
+		regs->rip = thread.frame.rcx;
+	} else if (thread.phase == AGENT_BEFORE && regs->rip != AGENT_EXPORT_GADGET_AFTER) {
+		abandon_record(k, task);
+		program_registers(regs, &thread.frame);
+		regs->rip = thread.frame.rcx - 2;
+		regs->rax = thread.frame.rax;
+		regs->orig_rax = (uint64_t)-1;
+	} else {
+		int err = step_out(k, task, regs);
+
+		if (!err)
+			ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
+		return err;
+	}
+	set_phase(k, task, AGENT_OUTSIDE);
+	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
+}
+
+/* The agent touched memory of the program that is not there: the copy ends early and no signal is delivered. */
+static bool copy_fault(const struct task *task, struct user_regs_struct *regs, const siginfo_t *info)
+{
+	if ((info->si_signo != SIGSEGV && info->si_signo != SIGBUS) || info->si_code <= 0 ||
+	    regs->rip < AGENT_EXPORT_COPY || regs->rip >= AGENT_EXPORT_COPY_RECOVER)
+		return false;
+	regs->rip = AGENT_EXPORT_COPY_RECOVER;
+	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
+	return true;
+}
+
+void on_signal(struct keeper *k, struct task *task, int sig)
+{
+	struct user_regs_struct regs;
+	siginfo_t info;
+	pid_t tid = task->tid;
+
+	if (ptrace(PTRACE_GETSIGINFO, tid, 0, &info) < 0)
+		return;
+	if (task->chunk != NO_INDEX && sig == SIGSYS && info.si_code == SYS_USER_DISPATCH) {
+		dispatch(k, task, &info);
+		return;
+	}
+	if (task->chunk != NO_INDEX && ptrace(PTRACE_GETREGS, tid, 0, &regs) == 0 && in_agent(regs.rip)) {
+		if (copy_fault(task, &regs, &info)) {
+			resume(task, 0);
+			return;
+		}
+		if (leave_agent(k, task, &regs, &info) < 0)
+			return;
+	}
+	send_control(k, (struct control){ .type = MSG_SIGNAL, .pid = task->pid, .tid = tid, .value = sig }, &info,
+		     sizeof(info), -1);
+	resume(task, sig);
+}

@@ -1,0 +1,72 @@
+/* Starts the program: a child that waits, seized, until the keeper lets it make its execve. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "keeper.h"
+
+#define TRACE_OPTIONS (PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | \
+		       PTRACE_O_TRACESYSGOOD)
+
+extern char **environ;
+
+/* Between fork and execve of the program: raw syscalls only after the stop, so that the first one seen is the execve. */
+static _Noreturn void child(const struct launch *launch, int go, int error_pipe)
+{
+	char byte;
+	int err;
+
+	while (read(go, &byte, 1) < 0 && errno == EINTR)
+		;
+	close(go);
+	syscall(SYS_execve, launch->program, launch->argv, environ);
+	err = errno;
+	if (write(error_pipe, &err, sizeof(err)) < 0)
+		_exit(126);
+	_exit(127);
+}
+
+static pid_t failed(struct keeper *k, int err, const char *what)
+{
+	send_control(k, (struct control){ .type = MSG_FAILED, .value = err, .aux = START_PTRACE }, what,
+		     (uint32_t)strlen(what) + 1, -1);
+	return -err;
+}
+
+pid_t start_program(struct keeper *k)
+{
+	int go[2], report[2];
+
+	if (pipe2(go, O_CLOEXEC) < 0 || pipe2(report, O_CLOEXEC) < 0)
+		return failed(k, errno, "pipe");
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return failed(k, errno, "fork");
+	if (!pid) {
+		close(go[1]);
+		child(k->launch, go[0], report[1]);
+	}
+	close(go[0]);
+	close(report[1]);
+	k->error_pipe = report[0];
+	if (ptrace(PTRACE_SEIZE, pid, 0, TRACE_OPTIONS) < 0) {
+		int err = errno;
+
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		return failed(k, err, "ptrace");
+	}
+	/* Stop it wherever it is, so that from there on its syscalls are seen. */
+	int status;
+
+	ptrace(PTRACE_INTERRUPT, pid, 0, 0);
+	while (waitpid(pid, &status, __WALL) < 0 && errno == EINTR)
+		;
+	close(go[1]); /* end of file: go */
+	return pid;
+}

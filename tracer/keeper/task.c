@@ -1,0 +1,162 @@
+/* Tables of the traced threads, their address spaces and the arenas these map. */
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "keeper.h"
+
+static uint32_t place_of(pid_t tid)
+{
+	return (uint32_t)tid * 2654435761u % TASK_MAX;
+}
+
+struct task *task_find(struct keeper *k, pid_t tid)
+{
+	for (uint32_t i = place_of(tid); k->tasks[i].tid; i = (i + 1) % TASK_MAX)
+		if (k->tasks[i].tid == tid)
+			return &k->tasks[i];
+	return NULL;
+}
+
+static struct task *task_place(struct keeper *k, pid_t tid)
+{
+	uint32_t i = place_of(tid);
+
+	while (k->tasks[i].tid)
+		i = (i + 1) % TASK_MAX;
+	return &k->tasks[i];
+}
+
+struct task *task_add(struct keeper *k, pid_t tid, pid_t pid, uint32_t space)
+{
+	if (k->live >= TASK_MAX / 2)
+		return NULL;
+	struct task *task = task_place(k, tid);
+
+	*task = (struct task){ .tid = tid, .pid = pid, .space = space, .chunk = NO_INDEX, .slot = -1 };
+	k->live++;
+	return task;
+}
+
+/* Removal from an open-addressed table: what follows in the same run is put in again. */
+static void task_clear(struct keeper *k, struct task *task)
+{
+	uint32_t i = (uint32_t)(task - k->tasks);
+
+	task->tid = 0;
+	for (i = (i + 1) % TASK_MAX; k->tasks[i].tid; i = (i + 1) % TASK_MAX) {
+		struct task moved = k->tasks[i];
+
+		k->tasks[i].tid = 0;
+		*task_place(k, moved.tid) = moved;
+	}
+}
+
+void task_remove(struct keeper *k, struct task *task)
+{
+	uint32_t space = task->space;
+
+	task_drop_slot(k, task);
+	ptrace_path_forget(task);
+	task_clear(k, task);
+	k->live--;
+	space_leave(k, space);
+}
+
+void task_rename(struct keeper *k, struct task *task, pid_t tid)
+{
+	struct task copy = *task;
+
+	task_clear(k, task);
+	copy.tid = tid;
+	*task_place(k, tid) = copy;
+}
+
+struct space *space_of(struct keeper *k, const struct task *task)
+{
+	return &k->spaces[task->space];
+}
+
+/* Index of an unused space with one task, or NO_INDEX. */
+uint32_t space_new(struct keeper *k)
+{
+	for (uint32_t i = 0; i < SPACE_MAX; i++) {
+		struct space *space = &k->spaces[i];
+
+		if (space->tasks)
+			continue;
+		space->tasks = 1;
+		space->agent = false;
+		space->chunks = 0;
+		return i;
+	}
+	return NO_INDEX;
+}
+
+uint32_t space_copy(struct keeper *k, uint32_t from)
+{
+	uint32_t to = space_new(k);
+
+	if (to == NO_INDEX)
+		return to;
+	k->spaces[to].agent = k->spaces[from].agent;
+	k->spaces[to].chunks = k->spaces[from].chunks;
+	for (uint32_t i = 0; i < k->spaces[from].chunks; i++) {
+		k->spaces[to].arena[i] = k->spaces[from].arena[i];
+		k->arenas[k->spaces[to].arena[i]].spaces++;
+	}
+	return to;
+}
+
+void space_leave(struct keeper *k, uint32_t index)
+{
+	struct space *space = &k->spaces[index];
+
+	if (index == NO_INDEX || --space->tasks)
+		return;
+	for (uint32_t i = 0; i < space->chunks; i++) {
+		struct arena *arena = &k->arenas[space->arena[i]];
+
+		if (--arena->spaces)
+			continue;
+		munmap(arena->map, ARENA_BYTES);
+		close(arena->fd);
+	}
+	space->chunks = 0;
+}
+
+struct ring_head *task_ring(struct keeper *k, const struct task *task)
+{
+	if (task->chunk == NO_INDEX)
+		return NULL;
+	return arena_ring(k->arenas[space_of(k, task)->arena[task->chunk]].map, (uint32_t)task->slot);
+}
+
+bool task_take_slot(struct keeper *k, struct task *task)
+{
+	struct space *space = space_of(k, task);
+
+	for (uint32_t chunk = 0; chunk < space->chunks; chunk++)
+		for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++) {
+			struct ring_head *ring = arena_ring(k->arenas[space->arena[chunk]].map, slot);
+			uint32_t state = __atomic_load_n(&ring->state, __ATOMIC_ACQUIRE);
+
+			if (state != RING_FREE && !(state == RING_CLOSED && k->control < 0))
+				continue;
+			ring->tid = task->tid;
+			__atomic_store_n(&ring->state, RING_USED, __ATOMIC_RELEASE);
+			task->chunk = chunk;
+			task->slot = (int32_t)slot;
+			return true;
+		}
+	return false;
+}
+
+void task_drop_slot(struct keeper *k, struct task *task)
+{
+	struct ring_head *ring = task_ring(k, task);
+
+	if (ring)
+		__atomic_store_n(&ring->state, RING_CLOSED, __ATOMIC_RELEASE);
+	task->chunk = NO_INDEX;
+	task->slot = -1;
+}

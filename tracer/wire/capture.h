@@ -1,0 +1,317 @@
+/* The capture interpreter: runs a generated capture_row and appends pieces to a record. It serves the agent (its own
+ * memory, fault-safe) and the keeper's ptrace path (another process's memory). Freestanding; static so that each side
+ * gets its own copy with its own flags. */
+#ifndef VTRACE_WIRE_CAPTURE_H
+#define VTRACE_WIRE_CAPTURE_H
+
+#include "record.h"
+#include "tables.h"
+
+struct capture_source {
+	/* Copies up to `bytes` from the program's address; returns how many were readable. */
+	uint64_t (*copy)(void *context, void *to, uint64_t from, uint64_t bytes);
+	/* Path of an fd of the program, without NUL; < 0 when there is none. NULL: not asked for. */
+	long (*fd_path)(void *context, int fd, char *to, uint64_t bytes);
+	void *context;
+	uint32_t string_limit;
+};
+
+#define CAPTURE_PATH_MAX 4096u
+#define CAPTURE_PAGE 4096u
+
+static inline uint64_t capture_min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* A piece header at the record's end, with room for at least `wanted` bytes after it clipped to what is left; NULL when full. */
+static inline struct piece *capture_open(struct record *rec, uint64_t *room)
+{
+	struct piece *piece = (struct piece *)((char *)rec + rec->size);
+
+	if (rec->size + sizeof(*piece) + 8 > RECORD_MAX)
+		return 0;
+	*room = RECORD_MAX - rec->size - sizeof(*piece);
+	return piece;
+}
+
+static inline void capture_close(struct record *rec, struct piece *piece, const struct capture_op *op, int kind,
+				 uint32_t index, uint64_t addr, uint64_t size, uint64_t full, int status)
+{
+	piece->arg = op->arg;
+	piece->kind = (uint8_t)kind;
+	piece->phase = op->phase;
+	piece->status = (uint8_t)status;
+	piece->size = (uint32_t)size;
+	piece->index = index;
+	piece->reserved = 0;
+	piece->addr = addr;
+	piece->full = full;
+	for (char *pad = (char *)(piece + 1) + size; (uintptr_t)pad & 7; pad++)
+		*pad = 0;
+	rec->size += (uint32_t)(sizeof(*piece) + WIRE_ALIGN8(size));
+}
+
+/* `bytes` at addr, at most `limit` of them. */
+static inline const struct piece *capture_bytes(struct record *rec, const struct capture_source *from,
+						const struct capture_op *op, int kind, uint32_t index, uint64_t addr,
+						uint64_t bytes, uint64_t limit)
+{
+	uint64_t room;
+	struct piece *piece = addr ? capture_open(rec, &room) : 0;
+
+	if (!piece)
+		return 0;
+	uint64_t wanted = capture_min(capture_min(bytes, limit), room);
+	uint64_t got = from->copy(from->context, piece + 1, addr, wanted);
+
+	capture_close(rec, piece, op, kind, index, addr, got, bytes, got < wanted ? PIECE_FAULT : PIECE_OK);
+	return piece;
+}
+
+static inline uint64_t capture_nul(const char *text, uint64_t bytes)
+{
+	for (uint64_t i = 0; i < bytes; i++)
+		if (!text[i])
+			return i;
+	return bytes;
+}
+
+/* A NUL-terminated string of at most `limit` bytes, copied page by page so that its end is never overrun into
+ * an unmapped page. */
+static inline void capture_string(struct record *rec, const struct capture_source *from, const struct capture_op *op,
+				  int kind, uint32_t index, uint64_t addr, uint64_t limit)
+{
+	uint64_t room, got = 0;
+	struct piece *piece = addr ? capture_open(rec, &room) : 0;
+
+	if (!piece)
+		return;
+	limit = capture_min(limit, room);
+	while (got < limit) {
+		uint64_t part = capture_min(limit - got, CAPTURE_PAGE - (addr + got) % CAPTURE_PAGE);
+		char *to = (char *)(piece + 1) + got;
+
+		part = capture_min(part, 256);
+		uint64_t copied = from->copy(from->context, to, addr + got, part);
+		uint64_t length = capture_nul(to, copied);
+
+		got += length;
+		if (length < copied) {
+			capture_close(rec, piece, op, kind, index, addr, got, got, PIECE_OK);
+			return;
+		}
+		if (copied < part) {
+			capture_close(rec, piece, op, kind, index, addr, 0, 0, PIECE_FAULT);
+			return;
+		}
+	}
+	capture_close(rec, piece, op, kind, index, addr, got, UINT64_MAX, PIECE_OK);
+}
+
+static inline void capture_strings(struct record *rec, const struct capture_source *from, const struct capture_op *op,
+				   uint64_t addr)
+{
+	uint64_t room, count = 0, pointer = 1;
+	struct piece *piece = addr ? capture_open(rec, &room) : 0;
+
+	if (!piece)
+		return;
+	uint64_t *items = (uint64_t *)(piece + 1);
+	uint64_t limit = op->limit ? op->limit : 255, full;
+
+	while (count < limit && (count + 2) * 8 < room / 2) {
+		if (from->copy(from->context, &pointer, addr + count * 8, 8) < 8)
+			break;
+		if (!pointer)
+			break;
+		items[count++] = pointer;
+	}
+	full = pointer ? UINT64_MAX : count;
+	capture_close(rec, piece, op, PIECE_MEM, 0, addr, count * 8, full, count || !pointer ? PIECE_OK : PIECE_FAULT);
+	for (uint64_t i = 0; op->size != 1 && i < count; i++)
+		capture_string(rec, from, op, PIECE_ELEMENT, (uint32_t)i, items[i], (uint64_t)from->string_limit + 1);
+}
+
+struct capture_iovec { uint64_t base, bytes; };
+
+/* The data of an iovec array already captured in `array`; `total` bounds the data (a read's result). */
+static inline void capture_iovec_data(struct record *rec, const struct capture_source *from,
+				      const struct capture_op *op, const struct piece *array, uint64_t total)
+{
+	if (!array)
+		return;
+	const struct capture_iovec *items = (const struct capture_iovec *)(array + 1);
+
+	for (uint32_t i = 0; i < array->size / sizeof(*items) && total; i++) {
+		uint64_t bytes = capture_min(items[i].bytes, total);
+
+		capture_bytes(rec, from, op, PIECE_ELEMENT, i, items[i].base, bytes, (uint64_t)from->string_limit + 1);
+		total -= bytes;
+	}
+}
+
+static inline uint64_t capture_length(const struct record *rec, const struct capture_source *from,
+				      const struct capture_op *op)
+{
+	uint32_t length = 0;
+
+	switch (op->len_from) {
+	case LEN_ARG:
+		return rec->args[op->len_arg];
+	case LEN_RET:
+		return rec->ret > 0 ? (uint64_t)rec->ret : 0;
+	case LEN_ARG_PTR:
+		from->copy(from->context, &length, rec->args[op->len_arg], sizeof(length));
+		return length;
+	default:
+		return op->size;
+	}
+}
+
+struct capture_msghdr { uint64_t name; uint32_t namelen, pad; uint64_t iov, iovlen, control, controllen; uint32_t flags; };
+
+static inline void capture_msghdr(struct record *rec, const struct capture_source *from, const struct capture_op *op,
+				  uint64_t addr)
+{
+	struct capture_msghdr head;
+	uint64_t total = op->phase == PHASE_EXIT && rec->ret >= 0 ? (uint64_t)rec->ret : UINT64_MAX;
+
+	capture_bytes(rec, from, op, PIECE_MEM, 0, addr, 56, 56);
+	if (!addr || from->copy(from->context, &head, addr, 56) < 56)
+		return;
+	capture_bytes(rec, from, op, PIECE_NAME, 0, head.name, head.namelen, 128);
+	const struct piece *array = capture_bytes(rec, from, op, PIECE_IOV, 0, head.iov, head.iovlen * 16, 64 * 16);
+
+	capture_iovec_data(rec, from, op, array, total);
+	capture_bytes(rec, from, op, PIECE_CONTROL, 0, head.control, head.controllen, 1024);
+}
+
+/* How many bytes the argument of a multiplexed call points to is decided by its command. */
+struct capture_command { int32_t nr; uint32_t command; uint8_t command_arg, arg, phase; uint16_t size; /* 0: string */ };
+
+#define NR_IOCTL 16
+#define NR_FCNTL 72
+#define NR_PRCTL 157
+static const struct capture_command capture_commands[] = {
+	{ NR_IOCTL, 0x5401, 1, 2, PHASE_EXIT, 36 },  /* TCGETS */
+	{ NR_IOCTL, 0x5402, 1, 2, PHASE_ENTRY, 36 }, /* TCSETS */
+	{ NR_IOCTL, 0x5403, 1, 2, PHASE_ENTRY, 36 }, /* TCSETSW */
+	{ NR_IOCTL, 0x5404, 1, 2, PHASE_ENTRY, 36 }, /* TCSETSF */
+	{ NR_IOCTL, 0x540f, 1, 2, PHASE_EXIT, 4 },   /* TIOCGPGRP */
+	{ NR_IOCTL, 0x5410, 1, 2, PHASE_ENTRY, 4 },  /* TIOCSPGRP */
+	{ NR_IOCTL, 0x5413, 1, 2, PHASE_EXIT, 8 },   /* TIOCGWINSZ */
+	{ NR_IOCTL, 0x5414, 1, 2, PHASE_ENTRY, 8 },  /* TIOCSWINSZ */
+	{ NR_IOCTL, 0x541b, 1, 2, PHASE_EXIT, 4 },   /* FIONREAD */
+	{ NR_IOCTL, 0x5421, 1, 2, PHASE_ENTRY, 4 },  /* FIONBIO */
+	{ NR_FCNTL, 5, 1, 2, PHASE_ENTRY, 32 }, { NR_FCNTL, 5, 1, 2, PHASE_EXIT, 32 }, /* F_GETLK */
+	{ NR_FCNTL, 6, 1, 2, PHASE_ENTRY, 32 }, { NR_FCNTL, 7, 1, 2, PHASE_ENTRY, 32 }, /* F_SETLK, F_SETLKW */
+	{ NR_FCNTL, 36, 1, 2, PHASE_ENTRY, 32 }, { NR_FCNTL, 36, 1, 2, PHASE_EXIT, 32 }, /* F_OFD_GETLK */
+	{ NR_FCNTL, 37, 1, 2, PHASE_ENTRY, 32 }, { NR_FCNTL, 38, 1, 2, PHASE_ENTRY, 32 }, /* F_OFD_SETLK, ..W */
+	{ NR_PRCTL, 15, 0, 1, PHASE_ENTRY, 0 },  /* PR_SET_NAME */
+	{ NR_PRCTL, 16, 0, 1, PHASE_EXIT, 0 },   /* PR_GET_NAME */
+	{ NR_PRCTL, 2, 0, 1, PHASE_EXIT, 4 },    /* PR_GET_PDEATHSIG */
+	{ NR_PRCTL, 37, 0, 1, PHASE_EXIT, 4 },   /* PR_GET_CHILD_SUBREAPER */
+};
+
+static inline void capture_command(struct record *rec, const struct capture_source *from, const struct capture_op *op)
+{
+	for (uint32_t i = 0; i < sizeof(capture_commands) / sizeof(capture_commands[0]); i++) {
+		const struct capture_command *row = &capture_commands[i];
+
+		if (row->nr != rec->nr || row->arg != op->arg || row->phase != op->phase ||
+		    row->command != (uint32_t)rec->args[row->command_arg])
+			continue;
+		if (row->size)
+			capture_bytes(rec, from, op, PIECE_MEM, 0, rec->args[op->arg], row->size, row->size);
+		else
+			capture_string(rec, from, op, PIECE_MEM, 0, rec->args[op->arg], 16);
+	}
+}
+
+static inline void capture_fd_path(struct record *rec, const struct capture_source *from, const struct capture_op *op)
+{
+	uint64_t room;
+	int fd = op->arg == PIECE_ARG_RET ? (int)rec->ret : (int)rec->args[op->arg];
+	struct piece *piece = from->fd_path ? capture_open(rec, &room) : 0;
+
+	if (!piece)
+		return;
+	long got = from->fd_path(from->context, fd, (char *)(piece + 1), capture_min(room, CAPTURE_PATH_MAX));
+
+	if (got > 0)
+		capture_close(rec, piece, op, PIECE_FDPATH, 0, 0, (uint64_t)got, (uint64_t)got, PIECE_OK);
+}
+
+static inline void capture_op_run(struct record *rec, const struct capture_source *from, const struct capture_op *op)
+{
+	uint64_t addr = op->arg < 6 ? rec->args[op->arg] : 0, length;
+	uint64_t text = (uint64_t)from->string_limit + 1;
+
+	switch ((enum capture_kind)op->kind) {
+	case CAPTURE_STRING:
+		capture_string(rec, from, op, PIECE_MEM, 0, addr, op->size ? op->size : text);
+		return;
+	case CAPTURE_PATH:
+		capture_string(rec, from, op, PIECE_MEM, 0, addr, CAPTURE_PATH_MAX);
+		return;
+	case CAPTURE_BUFFER:
+		length = capture_length(rec, from, op);
+		capture_bytes(rec, from, op, PIECE_MEM, 0, addr, length, text);
+		return;
+	case CAPTURE_FIXED:
+		capture_bytes(rec, from, op, PIECE_MEM, 0, addr, op->size, op->size);
+		return;
+	case CAPTURE_ARRAY:
+		length = capture_length(rec, from, op);
+		if (op->limit)
+			length = capture_min(length, op->limit);
+		length = capture_min(length, RECORD_MAX);
+		capture_bytes(rec, from, op, PIECE_MEM, 0, addr, length * op->size, RECORD_MAX / 2);
+		return;
+	case CAPTURE_STRINGV:
+		capture_strings(rec, from, op, addr);
+		return;
+	case CAPTURE_IOVEC:
+		length = capture_min(op->len_from == LEN_RET ? 0 : rec->args[op->len_arg], 64);
+		capture_iovec_data(rec, from, op,
+				   capture_bytes(rec, from, op, PIECE_MEM, 0, addr, length * 16, 64 * 16),
+				   op->phase == PHASE_EXIT && rec->ret >= 0 ? (uint64_t)rec->ret : UINT64_MAX);
+		return;
+	case CAPTURE_MSGHDR:
+		capture_msghdr(rec, from, op, addr);
+		return;
+	case CAPTURE_SOCKADDR:
+		capture_bytes(rec, from, op, PIECE_MEM, 0, addr, capture_length(rec, from, op), 128);
+		return;
+	case CAPTURE_FDPATH:
+		capture_fd_path(rec, from, op);
+		return;
+	case CAPTURE_COMMAND:
+		capture_command(rec, from, op);
+		return;
+	case CAPTURE_MMSGHDR:
+		length = capture_min(op->len_from == LEN_RET ? capture_length(rec, from, op) : rec->args[op->len_arg], 16);
+		capture_bytes(rec, from, op, PIECE_MEM, 0, addr, length * 64, 16 * 64);
+		return;
+	case CAPTURE_LEN:
+		capture_bytes(rec, from, op, PIECE_LEN, 0, addr, 4, 4);
+		return;
+	}
+}
+
+/* Appends the pieces of one phase. After a failed call nothing is captured at exit: the kernel wrote nothing it
+ * promises, and strace prints addresses. */
+static inline void capture_run(struct record *rec, const struct capture_source *from, int phase)
+{
+	if (rec->abi != ABI_X86_64 || rec->nr < 0 || (uint32_t)rec->nr >= capture_x86_64_count ||
+	    (phase == PHASE_EXIT && rec->ret < 0 && rec->ret > -4096))
+		return;
+	const struct capture_row *row = &capture_x86_64[rec->nr];
+
+	for (uint32_t i = 0; i < row->count && i < CAPTURE_OPS; i++)
+		if (row->ops[i].phase == phase)
+			capture_op_run(rec, from, &row->ops[i]);
+}
+
+#endif

@@ -1,0 +1,44 @@
+/* Keeper -> front: one SOCK_SEQPACKET datagram per message, a header and a payload. The keeper's own memory,
+ * so trusted, except the payload of MSG_RECORD, which the front validates like a ring record. */
+#ifndef VTRACE_WIRE_CONTROL_H
+#define VTRACE_WIRE_CONTROL_H
+
+#include <stdint.h>
+
+enum control_type {
+	MSG_ARENA = 1,  /* a new arena; its fd comes as SCM_RIGHTS. arena = its id */
+	MSG_THREAD,     /* tid (of pid) exists; its ring is arena/slot (slot -1: no ring). value = enum birth, aux = parent tid;
+	                   payload: comm (NUL-terminated) */
+	MSG_EXEC,       /* pid has a new image. tid = leader; aux = former tid of the calling thread; its open execve succeeded.
+	                   Its other threads are gone. payload: path of the new executable (NUL-terminated) */
+	MSG_RING,       /* tid now writes to ring arena/slot (sent after injection) */
+	MSG_MAP,        /* executable file mapping of pid: payload struct control_map + path */
+	MSG_RECORD,     /* payload: a struct record from the ptrace path; value 0: entry (open), 1: complete */
+	MSG_SIGNAL,     /* payload: siginfo_t, 128 bytes; value = signal number, about to be delivered to tid */
+	MSG_STOP,       /* group-stop of tid; value = signal */
+	MSG_EXITED,     /* tid is gone; value = wait status */
+	MSG_NOTE,       /* payload: text for the user */
+	MSG_FAILED,     /* the program could not be started: value = errno, aux = enum start_failure, payload: what failed */
+	MSG_FINISHED,   /* no tracees left; value = wait status of the program */
+};
+enum birth { BIRTH_START = 1, BIRTH_FORK, BIRTH_VFORK, BIRTH_CLONE, BIRTH_ATTACH };
+enum start_failure { START_EXEC = 1, START_PTRACE, START_NET };
+
+struct control {
+	uint32_t type;  /* enum control_type */
+	int32_t pid, tid;
+	uint32_t arena;
+	int32_t slot;
+	int32_t value;
+	int64_t aux;
+	uint64_t tsc;
+	uint32_t payload; /* bytes that follow */
+	uint32_t reserved;
+};
+_Static_assert(sizeof(struct control) == 48, "struct control is part of the wire format");
+
+struct control_map { uint64_t start, end, offset; /* then the path, NUL-terminated; "" for anonymous */ };
+
+#define CONTROL_MAX (sizeof(struct control) + 20480)
+
+#endif

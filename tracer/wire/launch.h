@@ -1,0 +1,23 @@
+/* What the front asks of the keeper: the one call between them. The front forks; its child calls keeper_run
+ * and never returns to the front's code. The keeper sends struct control datagrams (control.h) on control_fd. */
+#ifndef VTRACE_WIRE_LAUNCH_H
+#define VTRACE_WIRE_LAUNCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct launch {
+	char *const *argv;       /* argv[0] is looked up in PATH, as execvp does */
+	const char *program;     /* resolved path of the executable */
+	int control_fd;          /* SOCK_SEQPACKET, to the front */
+	bool follow;             /* -f */
+	bool fd_paths;           /* -y */
+	bool no_agent;           /* --no-agent: everything by ptrace (layer 4), for comparison and tests */
+	bool no_patch;           /* --no-loader-patch */
+	uint32_t string_limit;   /* -s */
+};
+
+/* Returns the exit status for the keeper process (0; failures are told by MSG_FAILED). */
+int keeper_run(const struct launch *launch);
+
+#endif
