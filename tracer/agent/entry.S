@@ -32,12 +32,9 @@ agent_export_stub:
 	movq %rsp, %gs:F_RSP
 	movq %gs:T_STACK, %rsp
 	movq %rax, %gs:F_RAX
+	.globl agent_export_stub_rax
+agent_export_stub_rax:
 	movq %rcx, %gs:F_RCX
-	movq $1, %gs:T_PHASE
-	pushfq
-	popq %rax
-	movq %rax, %gs:F_FLAGS
-	cld
 	movq %rbx, %gs:F_RBX
 	movq %rdx, %gs:F_RDX
 	movq %rsi, %gs:F_RSI
@@ -50,9 +47,19 @@ agent_export_stub:
 	movq %r13, %gs:F_R13
 	movq %r14, %gs:F_R14
 	movq %r15, %gs:F_R15
+	pushfq
+	popq %rax
+	movq %rax, %gs:F_FLAGS
+	movq $1, %gs:T_PHASE
+/* From here on the frame is whole; before, the keeper finds all but rsp and rax in the registers themselves. */
+	.globl agent_export_stub_saved
+agent_export_stub_saved:
+	cld
 	movq %gs:T_SELF, %rdi
 	call agent_syscall
-	/* rax = result */
+/* rax = result, and stays it: the keeper can end the call from anywhere here. */
+	.globl agent_export_stub_return
+agent_export_stub_return:
 	movq %gs:F_RBX, %rbx
 	movq %gs:F_RDX, %rdx
 	movq %gs:F_RSI, %rsi
@@ -72,6 +79,8 @@ agent_export_stub:
 	movq %gs:F_RSP, %rsp
 	movq $0, %gs:T_PHASE
 	jmp *%rcx
+	.globl agent_export_stub_end
+agent_export_stub_end:
 
 /* long agent_gadget(void): the program's own syscall, with its argument registers. A child that clone or fork makes here
  * never runs the rest: the keeper gives it the program's registers at its first stop. */

@@ -314,6 +314,7 @@ int inject_image(struct keeper *k, struct task *task)
 		return -ENOEXEC; /* a 32-bit image: by ptrace */
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
 	task->sigsys_blocked = mask & 1ull << (SIGSYS - 1);
+	sigsys_inherited(k, task);
 	err = inject_with(k, task, &regs);
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
 	regs.orig_rax = (uint64_t)-1;

@@ -27,6 +27,7 @@ struct arena {
 /* One address space (mm). Threads and vfork children share it. */
 struct space {
 	uint32_t tasks;
+	uint64_t sigsys_action[4];     /* the program's struct kernel_sigaction for SIGSYS; [0]: handler */
 	bool agent;                    /* injected */
 	uint32_t chunks;
 	uint32_t arena[CHUNK_COUNT];   /* chunk number → arena index */
@@ -94,6 +95,7 @@ void on_birth(struct keeper *k, struct task *parent, int event);
 void on_exec(struct keeper *k, pid_t pid);
 
 /* signals.c: at a signal-delivery stop. Resumes the task. */
+void sigsys_inherited(struct keeper *k, const struct task *task);
 void program_registers(struct user_regs_struct *regs, const struct agent_frame *frame);
 bool in_agent(uint64_t rip);
 void on_signal(struct keeper *k, struct task *task, int sig);

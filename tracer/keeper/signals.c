@@ -85,6 +85,46 @@ static void restore_mask(const struct task *task)
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
 }
 
+static void note_action(struct keeper *k, const struct task *task, const struct user_regs_struct *regs)
+{
+	struct space *space = space_of(k, task);
+
+	if (regs->rdi == SIGSYS && regs->rsi)
+		tracee_read(k, task->tid, regs->rsi, space->sigsys_action, sizeof(space->sigsys_action));
+}
+
+/* A new image keeps an ignored SIGSYS. */
+void sigsys_inherited(struct keeper *k, const struct task *task)
+{
+	char path[64], line[256];
+	unsigned long ignored;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", task->tid);
+	FILE *status = fopen(path, "re");
+
+	while (status && fgets(line, sizeof(line), status))
+		if (sscanf(line, "SigIgn: %lx", &ignored) == 1 && ignored & SIGSYS_BIT)
+			space_of(k, task)->sigsys_action[0] = (uint64_t)SIG_IGN;
+	if (status)
+		fclose(status);
+}
+
+/* The kernel's forced SIGSYS resets an action that was ignored, or blocked at the time. The scratch is the low end of the
+ * thread's own agent stack. */
+static void restore_action(struct keeper *k, const struct task *task)
+{
+	struct space *space = space_of(k, task);
+	uint64_t scratch = thread_block(task) + sizeof(struct agent_thread), mask, all = ~0ull;
+
+	if (!space->sigsys_action[0] || (!task->sigsys_blocked && space->sigsys_action[0] != (uint64_t)SIG_IGN) ||
+	    tracee_write(k, task->tid, scratch, space->sigsys_action, sizeof(space->sigsys_action)) ||
+	    ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
+		return;
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
+	remote_syscall(k, task->tid, AGENT_EXPORT_REMOTE, SYS_rt_sigaction, (uint64_t[6]){ SIGSYS, scratch, 0, 8 });
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+}
+
 /* The front learns the file of an executable mapping before the mapping's record. */
 static void note_mapping(struct keeper *k, const struct task *task, const struct user_regs_struct *regs)
 {
@@ -125,6 +165,7 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 
 	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
 		return;
+	restore_action(k, task);
 	if (task->sigsys_blocked)
 		restore_mask(task);
 	if (info->si_arch != AUDIT_ARCH_X86_64) {
@@ -133,6 +174,8 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 	}
 	if (regs.rax == SYS_rt_sigprocmask || regs.rax == SYS_rt_sigreturn)
 		note_mask(k, task, &regs);
+	if (regs.rax == SYS_rt_sigaction)
+		note_action(k, task, &regs);
 	if (regs.rax == SYS_mmap)
 		note_mapping(k, task, &regs);
 	regs.rcx = regs.rip;
@@ -169,7 +212,13 @@ static void abandon_record(struct keeper *k, const struct task *task)
 		__atomic_store_n(&ring->open_at, 0, __ATOMIC_RELEASE);
 }
 
-/* Steps until the thread has left the agent, signals blocked. 0, or -errno when it is gone. */
+static bool stub_returns(uint64_t rip)
+{
+	return rip >= AGENT_EXPORT_STUB_RETURN && rip < AGENT_EXPORT_STUB_END;
+}
+
+/* Steps until the thread has left the agent's code or only the way back to the program is left, signals blocked. (That way
+ * holds a popf, over which the kernel takes the trap flag for the program's own.) 0, or -errno when it is gone. */
 static int step_out(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
 	uint64_t mask, all = ~0ull;
@@ -178,7 +227,7 @@ static int step_out(struct keeper *k, struct task *task, struct user_regs_struct
 	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
 		return -errno;
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
-	while (!err && in_agent(regs->rip)) {
+	while (!err && in_agent(regs->rip) && !stub_returns(regs->rip)) {
 		if (ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0) < 0 || waitpid(task->tid, &status, __WALL) < 0)
 			err = -errno;
 		else if (!WIFSTOPPED(status)) {
@@ -191,32 +240,60 @@ static int step_out(struct keeper *k, struct task *task, struct user_regs_struct
 	return err;
 }
 
-/* Gives the thread registers a handler may see. 0, or -errno when it is gone. `*info` is set again when steps were
- * taken in between, because they end in another stop. */
+/* In the stub's first instructions: nothing but rsp and, later, rax differs from the program's. */
+static void unenter(struct user_regs_struct *regs, const struct agent_frame *frame)
+{
+	if (regs->rip > AGENT_EXPORT_STUB)
+		regs->rsp = frame->rsp;
+	if (regs->rip >= AGENT_EXPORT_STUB_RAX)
+		regs->rax = frame->rax;
+	regs->rip = regs->rcx - 2;
+	regs->orig_rax = (uint64_t)-1;
+}
+
+static void back_to_site(struct user_regs_struct *regs, const struct agent_frame *frame)
+{
+	program_registers(regs, frame);
+	regs->rip = frame->rcx - 2;
+	regs->rax = frame->rax;
+	regs->orig_rax = (uint64_t)-1;
+}
+
+static bool was_interrupted(const struct user_regs_struct *regs)
+{
+	int64_t result = (int64_t)regs->rax;
+
+	return regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 && result >= ERESTART_FIRST &&
+	       result <= ERESTART_LAST;
+}
+
+/* Gives the thread registers a handler may see. 0, or -errno when it is gone. The siginfo is set again when steps were
+ * taken, because they end in another stop. */
 static int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
 {
 	struct agent_thread thread;
-	int64_t result = (int64_t)regs->rax;
+	int err;
 
 	if (tracee_read(k, task->tid, thread_block(task), &thread, sizeof(thread)))
 		return -ESRCH;
-	if (regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 && result >= ERESTART_FIRST &&
-	    result <= ERESTART_LAST) {
-		close_open_record(k, task, result);
+	if (was_interrupted(regs)) {
+		close_open_record(k, task, (int64_t)regs->rax);
 		program_registers(regs, &thread.frame);
 		regs->rip = thread.frame.rcx;
+	} else if (regs->rip < AGENT_EXPORT_STUB_SAVED) {
+		unenter(regs, &thread.frame);
 	} else if (thread.phase == AGENT_BEFORE && regs->rip != AGENT_EXPORT_GADGET_AFTER) {
 		abandon_record(k, task);
-		program_registers(regs, &thread.frame);
-		regs->rip = thread.frame.rcx - 2;
-		regs->rax = thread.frame.rax;
-		regs->orig_rax = (uint64_t)-1;
+		back_to_site(regs, &thread.frame);
 	} else {
-		int err = step_out(k, task, regs);
-
-		if (!err)
-			ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
-		return err;
+		err = step_out(k, task, regs);
+		if (err)
+			return err;
+		if (stub_returns(regs->rip)) {
+			program_registers(regs, &thread.frame);
+			regs->rip = thread.frame.rcx;
+		}
+		ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
 	}
 	set_phase(k, task, AGENT_OUTSIDE);
 	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;

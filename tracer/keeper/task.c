@@ -84,9 +84,7 @@ uint32_t space_new(struct keeper *k)
 
 		if (space->tasks)
 			continue;
-		space->tasks = 1;
-		space->agent = false;
-		space->chunks = 0;
+		*space = (struct space){ .tasks = 1 };
 		return i;
 	}
 	return NO_INDEX;
@@ -98,10 +96,9 @@ uint32_t space_copy(struct keeper *k, uint32_t from)
 
 	if (to == NO_INDEX)
 		return to;
-	k->spaces[to].agent = k->spaces[from].agent;
-	k->spaces[to].chunks = k->spaces[from].chunks;
+	k->spaces[to] = k->spaces[from];
+	k->spaces[to].tasks = 1;
 	for (uint32_t i = 0; i < k->spaces[from].chunks; i++) {
-		k->spaces[to].arena[i] = k->spaces[from].arena[i];
 		k->arenas[k->spaces[to].arena[i]].spaces++;
 	}
 	return to;
