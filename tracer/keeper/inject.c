@@ -229,30 +229,48 @@ static int write_detour(struct keeper *k, pid_t tid, uint64_t function, const ui
 	return err ? err : tracee_write(k, tid, function, jump, sizeof(jump));
 }
 
+/* Analyses the loader at `base` unless it is the one analysed last. */
+static void know_loader(struct keeper *k, pid_t tid, uint64_t base)
+{
+	struct loader *loader = &k->loader;
+	uint8_t page[LOADER_PAGE];
+	size_t bytes = image_bytes(k, tid, base);
+	uint8_t *image;
+
+	if (tracee_read(k, tid, base, page, sizeof(page)))
+		memset(page, 0, sizeof(page));
+	if (bytes && !memcmp(page, loader->page, sizeof(page)))
+		return;
+	memcpy(loader->page, page, sizeof(page));
+	loader->function = 0;
+	loader->why = "its image cannot be read";
+	image = bytes ? calloc(1, bytes + LOADER_CODE) : NULL;
+	if (!image)
+		return;
+	read_image(k, tid, base, image, bytes);
+	loader->function = lookup_find(image, bytes, &loader->why);
+	memcpy(loader->code, image + loader->function, sizeof(loader->code));
+	free(image);
+}
+
 static void patch_loader(struct keeper *k, const struct task *task)
 {
-	uint64_t base = auxv_value(task->tid, AT_BASE), function;
-	const char *why = "its image cannot be read";
-	size_t bytes = base ? image_bytes(k, task->tid, base) : 0;
-	uint8_t *image;
+	uint64_t base = auxv_value(task->tid, AT_BASE);
+	struct loader *loader = &k->loader;
+	uint8_t code[LOADER_CODE];
+	const char *why;
 
 	if (!base)
 		return; /* static: there is no loader */
-	image = bytes ? calloc(1, bytes + 64) : NULL;
-	if (!image)
-		goto failed;
-	read_image(k, task->tid, base, image, bytes);
-	function = lookup_find(image, bytes, &why);
-	if (!function)
-		goto failed;
-	if (write_detour(k, task->tid, base + function, image + function) < 0) {
-		why = "its text cannot be written";
-		goto failed;
+	know_loader(k, task->tid, base);
+	why = loader->why;
+	if (loader->function) {
+		why = "its text is not what was analysed, or cannot be written";
+		if (!tracee_read(k, task->tid, base + loader->function, code, sizeof(code)) &&
+		    !memcmp(code, loader->code, sizeof(code)) &&
+		    !write_detour(k, task->tid, base + loader->function, code))
+			return;
 	}
-	free(image);
-	return;
-failed:
-	free(image);
 	send_note(k, task, "the dynamic loader of process %d is not patched: %s; libc function names are not recorded",
 		  task->pid, why);
 }

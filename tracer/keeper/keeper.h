@@ -46,6 +46,16 @@ struct task {
 	struct record *open;           /* by_ptrace: the record being made, RECORD_MAX bytes */
 };
 
+/* The last loader analysed. Its first page holds headers and build-id, so it tells one loader from another. */
+#define LOADER_PAGE 4096u
+#define LOADER_CODE 64u
+struct loader {
+	uint8_t page[LOADER_PAGE];
+	uint64_t function;             /* offset of _dl_lookup_symbol_x; 0: none found */
+	uint8_t code[LOADER_CODE];     /* its first bytes */
+	const char *why;
+};
+
 struct keeper {
 	const struct launch *launch;
 	pid_t program;                 /* the first process */
@@ -53,6 +63,7 @@ struct keeper {
 	int error_pipe;                /* errno of the program's failed first execve */
 	int control;                   /* -1: the front is gone */
 	uint32_t live;
+	struct loader loader;
 	struct task *tasks;            /* open-addressed by tid */
 	struct space *spaces;
 	struct arena *arenas;
@@ -107,6 +118,8 @@ void ptrace_path_forget(struct task *task);
 /* send.c */
 uint64_t now_tsc(void);
 void send_control(struct keeper *k, struct control message, const void *payload, uint32_t bytes, int fd);
+/* Nobody reads any more: nothing is sent, and no thread waits for room in its ring. */
+void front_is_gone(struct keeper *k);
 void send_note(struct keeper *k, const struct task *task, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* run.c */

@@ -3,8 +3,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "keeper.h"
@@ -140,12 +142,38 @@ static void handle_early_deaths(struct keeper *k)
 	}
 }
 
+/* Set by the signal that says that the front has died; the one thing a signal handler can reach. */
+static volatile sig_atomic_t front_died;
+
+static void on_parent_death(int sig)
+{
+	struct itimerval again = { { 0, 100000 }, { 0, 100000 } };
+
+	(void)sig;
+	front_died = 1;
+	setitimer(ITIMER_REAL, &again, NULL); /* so that a wait begun just now is woken as well */
+}
+
+/* A thread may be waiting for room in its ring, and then nothing else would tell the keeper. */
+static void watch_front(void)
+{
+	struct sigaction action = { .sa_handler = on_parent_death };
+
+	sigaction(SIGALRM, &action, NULL);
+	sigaction(SIGUSR1, &action, NULL);
+	prctl(PR_SET_PDEATHSIG, SIGUSR1);
+	if (getppid() == 1)
+		front_died = 1;
+}
+
 static void loop(struct keeper *k)
 {
 	while (k->live) {
 		int status;
 		pid_t tid = waitpid(-1, &status, __WALL);
 
+		if (front_died && k->control >= 0)
+			front_is_gone(k);
 		if (tid < 0 && errno == EINTR)
 			continue;
 		if (tid < 0)
@@ -194,6 +222,7 @@ int keeper_run(const struct launch *launch)
 		return 1;
 	ignore_terminal_signals();
 	raise_fd_limit();
+	watch_front();
 	struct task *task = task_add(&k, k.program, k.program, space_new(&k));
 
 	task->by_ptrace = true;

@@ -14,7 +14,7 @@ uint64_t now_tsc(void)
 	return __rdtsc();
 }
 
-static void front_is_gone(struct keeper *k)
+void front_is_gone(struct keeper *k)
 {
 	close(k->control);
 	k->control = -1;
