@@ -49,9 +49,8 @@ static bool await_child(struct keeper *k, pid_t tid)
 
 	if (take_early(k, tid, &status))
 		return WIFSTOPPED(status);
-	while (waitpid(tid, &status, __WALL) < 0)
-		if (errno != EINTR)
-			return false;
+	if (wait_stop(tid, &status) < 0)
+		return false;
 	if (!WIFSTOPPED(status))
 		keep_early(k, tid, status);
 	return WIFSTOPPED(status);

@@ -130,6 +130,8 @@ void resume(struct task *task, int sig);
 bool take_early(struct keeper *k, pid_t tid, int *status);
 
 /* remote.c */
+/* waitpid that goes on after EINTR. */
+pid_t wait_stop(pid_t tid, int *status);
 int run_to_syscall_stop(struct keeper *k, pid_t tid);
 
 /* start.c: forks the program, seized and stopped before its execve. Its pid or -errno (told to the front). */

@@ -6,6 +6,15 @@
 #include <sys/wait.h>
 #include "keeper.h"
 
+pid_t wait_stop(pid_t tid, int *status)
+{
+	pid_t got;
+
+	while ((got = waitpid(tid, status, __WALL)) < 0 && errno == EINTR)
+		;
+	return got;
+}
+
 /* Runs to the next syscall stop. */
 int run_to_syscall_stop(struct keeper *k, pid_t tid)
 {
@@ -14,9 +23,8 @@ int run_to_syscall_stop(struct keeper *k, pid_t tid)
 	do {
 		if (ptrace(PTRACE_SYSCALL, tid, 0, 0) < 0)
 			return -errno;
-		while (waitpid(tid, &status, __WALL) < 0)
-			if (errno != EINTR)
-				return -errno;
+		if (wait_stop(tid, &status) < 0)
+			return -errno;
 		if (!WIFSTOPPED(status)) {
 			keep_early(k, tid, status);
 			return -ESRCH;

@@ -228,7 +228,7 @@ static int step_out(struct keeper *k, struct task *task, struct user_regs_struct
 		return -errno;
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
 	while (!err && in_agent(regs->rip) && !stub_returns(regs->rip)) {
-		if (ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0) < 0 || waitpid(task->tid, &status, __WALL) < 0)
+		if (ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0) < 0 || wait_stop(task->tid, &status) < 0)
 			err = -errno;
 		else if (!WIFSTOPPED(status)) {
 			keep_early(k, task->tid, status);

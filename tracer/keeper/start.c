@@ -65,8 +65,7 @@ pid_t start_program(struct keeper *k)
 	int status;
 
 	ptrace(PTRACE_INTERRUPT, pid, 0, 0);
-	while (waitpid(pid, &status, __WALL) < 0 && errno == EINTR)
-		;
+	wait_stop(pid, &status);
 	close(go[1]); /* end of file: go */
 	return pid;
 }
