@@ -1,0 +1,100 @@
+"""What the agent copies for each syscall, derived from argument kinds."""
+from tables_emit import HEAD
+
+ARGV_LIMIT, ENVP_LIMIT, CAPTURE_OPS = 33, 255, 10
+POLLFD_LIMIT = EPOLL_LIMIT = 255
+INT_SIZES = {"FD_PAIR": 8, "INT_PTR": 4, "UINT_PTR": 4, "LONG_PTR": 8, "WSTATUS": 4}
+
+
+def op(index, kind, phase, len_from="NONE", len_arg=0, limit=0, size=0):
+    where = "PIECE_ARG_RET" if index == 7 else str(index)
+    return "{ %s, CAPTURE_%s, PHASE_%s, LEN_%s, %d, %d, %d }" % (where, kind, phase, len_from, len_arg, limit, size)
+
+
+def phases(direction):
+    return {"IN": ["ENTRY"], "OUT": ["EXIT"], "INOUT": ["ENTRY", "EXIT"]}[direction]
+
+
+def arg_ops(index, arg):
+    """Capture operations of one argument."""
+    kind, ops = arg.kind, []
+    if kind in ("FD", "DIRFD"):
+        return [op(index, "FDPATH", "ENTRY")]
+    if kind == "BY_COMMAND":
+        return command_ops(index, arg)
+    if kind == "SOCKLEN_PTR":
+        return [op(index, "LEN", "ENTRY"), op(index, "FIXED", "EXIT", size=4)]
+    for phase in phases(arg.direction):
+        if kind == "PATH":
+            ops.append(op(index, "PATH", phase))
+        elif kind == "STRING":
+            ops.append(op(index, "STRING", phase))
+        elif kind == "BUFFER":
+            ops.append(op(index, "BUFFER", phase, arg.len_from, arg.len_arg, size=arg.size))
+        elif kind == "STRUCT":
+            ops.append(op(index, "FIXED", phase, size=arg.size))
+        elif kind == "ARRAY":
+            ops.append(array_op(index, arg, phase))
+        elif kind == "ARGV":
+            ops.append(op(index, "STRINGV", phase, limit=ARGV_LIMIT))
+        elif kind == "ENVP":
+            ops.append(op(index, "STRINGV", phase, limit=ENVP_LIMIT, size=1))
+        elif kind == "IOVEC":
+            ops.append(op(index, "IOVEC", phase, arg.len_from, arg.len_arg))
+        elif kind == "MSGHDR":
+            if arg.direction == "OUT":      # msg_name and msg_namelen before the kernel changes them
+                ops.append(op(index, "FIXED", "ENTRY", size=16))
+            ops.append(op(index, "MSGHDR", phase))
+        elif kind == "MMSGHDR":
+            ops.append(op(index, "MMSGHDR", phase, arg.len_from, arg.len_arg))
+        elif kind == "SOCKADDR":
+            ops.append(op(index, "SOCKADDR", phase, arg.len_from, arg.len_arg))
+        elif kind == "SIGSET":
+            ops.append(op(index, "FIXED", phase, size=8))
+        elif kind == "FDSET":
+            ops.append(op(index, "FIXED", phase, size=128))
+        elif kind in INT_SIZES:
+            ops.append(op(index, "FIXED", phase, size=INT_SIZES[kind]))
+    return ops
+
+
+def command_ops(index, arg):
+    if not arg.captured:
+        return []
+    if not arg.struct:
+        return [op(index, "COMMAND", phase) for phase in ("ENTRY", "EXIT")]
+    if arg.len_from == "NONE":
+        return [op(index, "FIXED", phase, size=arg.size) for phase in phases(arg.direction)]
+    return [array_op(index, arg, phase) for phase in phases(arg.direction)]
+
+
+def array_op(index, arg, phase):
+    if arg.len_from == "FIXED":
+        return op(index, "FIXED", phase, size=arg.size * arg.elements)
+    limit = 0 if arg.struct == "dirent64" else 255
+    return op(index, "ARRAY", phase, arg.len_from, arg.len_arg, limit, arg.size)
+
+
+def row_ops(row):
+    ops = [text for index, arg in enumerate(row.args) for text in arg_ops(index, arg)]
+    if row.ret == "FD":
+        ops.append(op(7, "FDPATH", "EXIT"))
+    # Argument order is kept within a phase; entry first.
+    return [text for text in ops if "PHASE_ENTRY" in text] + [text for text in ops if "PHASE_EXIT" in text]
+
+
+def capture_c(rows):
+    out = [HEAD % "gen/annotations", '/* Linked into the agent: freestanding. */\n#include "record.h"\n#include "tables.h"\n\n',
+           "const struct capture_row capture_x86_64[] = {\n"]
+    for row in rows:
+        ops = row_ops(row)
+        if len(ops) > CAPTURE_OPS:
+            raise ValueError("%s: %d capture operations" % (row.name, len(ops)))
+        if ops:
+            out.append("\t/* %s */\n\t[%d] = { %d, {\n" % (row.name, row.number, len(ops)))
+            out += ["\t\t%s,\n" % text for text in ops] + ["\t} },\n"]
+    last = rows[-1].number
+    if not row_ops(rows[-1]):
+        out.append("\t[%d] = { 0, { { 0, 0, 0, 0, 0, 0, 0 } } },\n" % last)
+    out.append("};\nconst uint32_t capture_x86_64_count = sizeof(capture_x86_64) / sizeof(capture_x86_64[0]);\n")
+    return "".join(out)

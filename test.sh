@@ -1,0 +1,9 @@
+#!/bin/bash
+# Installs what the tests need, builds, runs every test; ctest's summary comes last. Arguments go to ctest.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+"$root/setup.sh" --packages strace bats jq python3-jsonschema gdb musl-tools git curl perl g++ procps util-linux
+"$root/setup.sh" --build-only
+cd "$root/build"
+exec ctest --output-on-failure --parallel "$(nproc)" "$@"
