@@ -6,4 +6,4 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 "$root/setup.sh" --packages strace bats jq python3-jsonschema gdb musl-tools git curl perl g++ procps util-linux
 "$root/setup.sh" --build-only
 cd "$root/build"
-exec ctest --output-on-failure --parallel "$(nproc)" "$@"
+exec ctest --output-on-failure --no-label-summary --parallel "$(nproc)" "$@"

@@ -1,0 +1,506 @@
+/* Dispatch by kind of argument. */
+#include <stdlib.h>
+#include <string.h>
+#include "decode.h"
+#include "sets.h"
+
+const uint8_t *decode_mem(struct decode *d, int arg, size_t size, int phase)
+{
+	const struct piece *piece = piece_find(d->rec, arg, PIECE_MEM, 0, phase);
+
+	return piece && piece->status == PIECE_OK && piece->size >= size ? piece_data(piece) : NULL;
+}
+
+struct value *decode_address(struct decode *d, int arg)
+{
+	const struct piece *piece = piece_find(d->rec, arg, PIECE_MEM, 0, -1);
+	bool fault = piece && piece->status == PIECE_FAULT;
+
+	return value_new(d->arena, d->rec->args[arg] ? fault ? VALUE_FAULT : VALUE_ADDR : VALUE_NULL, d->rec->args[arg]);
+}
+
+struct value *decode_bytes(struct decode *d, const uint8_t *bytes, size_t size, uint64_t full, uint64_t limit)
+{
+	struct value *value = value_new(d->arena, VALUE_BYTES, 0);
+
+	value->bytes = bytes;
+	value->size = size < limit ? size : limit;
+	value->cut = full > value->size;
+	value->full = full == UINT64_MAX ? 0 : full;
+	return value;
+}
+
+static struct value *string_piece(struct decode *d, const struct piece *piece, uint64_t limit)
+{
+	size_t size = strnlen(piece_data(piece), piece->size);
+	uint64_t full = size < piece->size ? size : piece->full > size ? piece->full : size;
+
+	return decode_bytes(d, piece_data(piece), size, full, limit);
+}
+
+static int phase_of(struct decode *d, int arg)
+{
+	return d->row->args[arg].direction == DIR_OUT ? PHASE_EXIT : d->row->args[arg].direction == DIR_IN ? PHASE_ENTRY : -1;
+}
+
+static const struct piece *piece_of(struct decode *d, int arg)
+{
+	const struct piece *piece = piece_find(d->rec, arg, PIECE_MEM, 0, phase_of(d, arg));
+
+	if (strstr(d->row->name, "nanosleep") && d->row->args[arg].direction == DIR_OUT) {
+		/* the kernel writes what remains only when it was interrupted */
+		if (d->rec->ret != -516 && d->rec->ret != -4)
+			return NULL;
+	} else if (d->row->args[arg].direction == DIR_OUT && (d->failed || !d->exiting)) {
+		return NULL;
+	}
+	return piece && piece->status == PIECE_OK ? piece : NULL;
+}
+
+static struct value *decode_string(struct decode *d, int arg)
+{
+	const struct piece *piece = piece_of(d, arg);
+	bool path = d->row->args[arg].kind == ARG_PATH;
+
+	if (!piece)
+		return decode_address(d, arg);
+	return string_piece(d, piece, path ? 4096 : d->options->string_limit);
+}
+
+static uint64_t length_of(struct decode *d, int arg)
+{
+	const struct arg_row *row = &d->row->args[arg];
+	const struct piece *piece;
+
+	switch (row->len_from) {
+	case LEN_ARG: return d->rec->args[row->len_arg % 6];
+	case LEN_RET: return d->rec->ret < 0 ? 0 : (uint64_t)d->rec->ret;
+	case LEN_FIXED: return row->size;
+	case LEN_ARG_PTR:
+		piece = piece_find(d->rec, row->len_arg, PIECE_MEM, 0, PHASE_EXIT);
+		if (!piece || piece->status || piece->size < 4)
+			piece = piece_find(d->rec, row->len_arg, PIECE_LEN, 0, -1);
+		return piece && !piece->status && piece->size >= 4 ? get_u32(piece_data(piece)) : 0;
+	}
+	return UINT64_MAX;
+}
+
+static struct value *decode_buffer(struct decode *d, int arg)
+{
+	const struct piece *piece = piece_of(d, arg);
+	uint64_t length = length_of(d, arg);
+	struct value *value;
+
+	if (!d->rec->args[arg] || (!piece && (length || d->failed || !d->exiting)))
+		return decode_address(d, arg);
+	if (length == UINT64_MAX)
+		length = piece->size;
+	value = decode_bytes(d, piece ? piece_data(piece) : (const uint8_t *)"", piece && piece->size < length ? piece->size : length,
+		length, d->options->string_limit);
+	value->hex = !strcmp(d->row->name, "getrandom");
+	return value;
+}
+
+static struct value *decode_fd(struct decode *d, int arg)
+{
+	const struct piece *piece = piece_find(d->rec, arg, PIECE_FDPATH, 0, -1);
+	struct value *value = value_new(d->arena, VALUE_FD, d->rec->args[arg]);
+
+	if (d->row->args[arg].kind != ARG_DIRFD && (int32_t)value->number == -100)
+		value->text = "-100";
+	if (piece && piece->status == PIECE_OK && piece->size && d->options->fd_paths)
+		value->path = arena_printf(d->arena, "%.*s", (int)piece->size, (const char *)piece_data(piece));
+	return value;
+}
+
+static struct value *join_flags(struct decode *d, const struct constant_set *base, uint64_t mask,
+	const struct constant_set *set, uint64_t number)
+{
+	struct value *value = value_set(d->arena, VALUE_FLAGS, number, set);
+	const char *name = constant_name(base, number & mask);
+	struct buf text = { 0 };
+
+	if (!name)
+		return value;
+	value->first_name = name;
+	value->first_mask = mask;
+	buf_puts(&text, name);
+	if (number & ~mask) {
+		buf_putc(&text, '|');
+		struct constant_set bare = *set;
+		bare.unknown = NULL;
+		text_flags(&text, number & ~mask, &bare);
+	}
+	value->text = arena_printf(d->arena, "%s", text.data);
+	free(text.data);
+	return value;
+}
+
+struct value *decode_open_flags(struct decode *d, uint64_t flags)
+{
+	return join_flags(d, &set_access_modes, 3, &set_open_flags, (uint32_t)flags);
+}
+
+static struct value *decode_flags(struct decode *d, int arg)
+{
+	const struct constant_set *set = d->row->args[arg].set;
+	uint64_t number = d->rec->args[arg];
+
+	if (strcmp(d->row->args[arg].type ? d->row->args[arg].type : "", "unsigned long"))
+		number = (uint32_t)number;
+	if (set == &set_open_flags)
+		return decode_open_flags(d, number);
+	if (set == &set_mmap_flags || set == &set_mmap_types)
+		return join_flags(d, &set_mmap_types, 0xf, &set_mmap_flags, number);
+	if (set == &set_socket_types || set == &set_socket_flags)
+		return join_flags(d, &set_socket_types, 0xf, &set_socket_flags, number);
+	return value_set(d->arena, VALUE_FLAGS, number, set);
+}
+
+static struct value *decode_mode(struct decode *d, int arg)
+{
+	static const char *const types[16] = { [1] = "S_IFIFO", [2] = "S_IFCHR", [4] = "S_IFDIR", [6] = "S_IFBLK",
+		[8] = "S_IFREG", [10] = "S_IFLNK", [12] = "S_IFSOCK" };
+	struct value *value = value_new(d->arena, VALUE_OCTAL, d->rec->args[arg] & 0xffff);
+
+	if (d->row->args[arg].kind == ARG_MODET && types[value->number >> 12])
+		value->text = arena_printf(d->arena, "%s|%#03llo", types[value->number >> 12],
+			(unsigned long long)(value->number & 07777));
+	return value;
+}
+
+static struct value *decode_strings(struct decode *d, int arg)
+{
+	const struct piece *array = piece_of(d, arg);
+	struct value *list;
+	uint32_t count;
+
+	if (!array)
+		return decode_address(d, arg);
+	list = value_new(d->arena, VALUE_ARRAY, 0);
+	count = array->size / 8;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct piece *piece = piece_find(d->rec, arg, PIECE_ELEMENT, i, -1);
+		uint64_t address = get_u64((const uint8_t *)piece_data(array) + i * 8u);
+
+		if (!address)
+			break;
+		value_add(list, NULL, piece && !piece->status ? string_piece(d, piece, d->options->string_limit) :
+			value_new(d->arena, VALUE_FAULT, address));
+	}
+	if (array->full != UINT64_MAX && array->full > count)
+		list->elided = (uint32_t)(array->full - count);
+	if (d->row->args[arg].kind == ARG_ENVP && !d->options->verbose) {
+		uint64_t vars = array->full != UINT64_MAX && array->full ? array->full : count;
+		list->text = arena_printf(d->arena, "%#llx /* %llu var%s */", (unsigned long long)d->rec->args[arg],
+			(unsigned long long)vars, vars == 1 ? "" : "s");
+	}
+	return list;
+}
+
+static struct value *decode_array(struct decode *d, int arg)
+{
+	const struct arg_row *row = &d->row->args[arg];
+	const struct piece *piece = row->direction == DIR_INOUT ? piece_find(d->rec, arg, PIECE_MEM, 0, PHASE_ENTRY) :
+		piece_of(d, arg);
+	size_t size = row->size ? row->size : struct_size(row->struct_id);
+	uint64_t count = length_of(d, arg);
+	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
+
+	if (piece && piece->status != PIECE_OK)
+		piece = NULL;
+
+	if (row->struct_id == STRUCT_DIRENT64 && d->exiting && d->rec->ret == 0) {
+		list->text = arena_printf(d->arena, "%#llx /* 0 entries */", (unsigned long long)d->rec->args[arg]);
+		return list;
+	}
+	if (row->struct_id == STRUCT_DIRENT64)
+		return decode_struct(d, STRUCT_DIRENT64, piece ? piece_data(piece) : NULL, piece ? piece->size : 0) ?: decode_address(d, arg);
+	if (!d->rec->args[arg] || !size || (!piece && count))
+		return !count && d->rec->args[arg] == 0 && row->direction == DIR_INOUT ? list : decode_address(d, arg);
+	for (uint64_t i = 0; piece && i < count; i++) {
+		struct value *item = (i + 1) * size <= piece->size ?
+			decode_struct(d, row->struct_id, (const uint8_t *)piece_data(piece) + i * size, size) : NULL;
+
+		if (!item || i >= d->options->string_limit) {
+			list->elided = (uint32_t)(count - i);
+			break;
+		}
+		value_add(list, NULL, item);
+	}
+	return list;
+}
+
+static struct value *decode_number(struct decode *d, int arg, size_t size, enum value_type type)
+{
+	const struct piece *piece = piece_of(d, arg);
+	struct value *list;
+	uint64_t number;
+
+	if (!piece || piece->size < size)
+		return decode_address(d, arg);
+	number = size == 8 ? get_u64(piece_data(piece)) : get_u32(piece_data(piece));
+	list = value_new(d->arena, VALUE_ARRAY, 0);
+	value_add(list, NULL, value_new(d->arena, type, type == VALUE_INT ? (uint64_t)(int32_t)number : number));
+	return list;
+}
+
+static struct value *decode_socklen(struct decode *d, int arg)
+{
+	const struct piece *before = piece_find(d->rec, arg, PIECE_LEN, 0, -1);
+	const struct piece *after = piece_find(d->rec, arg, PIECE_MEM, 0, PHASE_EXIT);
+	struct value *list = value_new(d->arena, VALUE_ARRAY, 0), *change;
+	uint32_t in, out;
+
+	if (!before || before->status || before->size < 4)
+		return decode_address(d, arg);
+	in = get_u32(piece_data(before));
+	out = after && !after->status && after->size >= 4 && !d->failed ? get_u32(piece_data(after)) : in;
+	if (in == out) {
+		value_add(list, NULL, value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)in));
+		return list;
+	}
+	change = value_new(d->arena, VALUE_CHANGE, 0);
+	value_add(change, NULL, value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)in));
+	value_add(change, NULL, value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)out));
+	value_add(list, NULL, change);
+	return list;
+}
+
+static struct value *decode_pair(struct decode *d, int arg)
+{
+	const struct piece *piece = piece_of(d, arg);
+	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
+
+	if (!piece || piece->size < 8)
+		return decode_address(d, arg);
+	for (int i = 0; i < 2; i++)
+		value_add(list, NULL, value_new(d->arena, VALUE_FD, get_u32((const uint8_t *)piece_data(piece) + i * 4)));
+	return list;
+}
+
+static struct value *decode_fdset(struct decode *d, int arg, int phase)
+{
+	const uint8_t *bits = decode_mem(d, arg, 0, phase);
+	const struct piece *piece = piece_find(d->rec, arg, PIECE_MEM, 0, phase);
+	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
+	struct buf text = { 0 };
+
+	if (!bits || !piece)
+		return decode_address(d, arg);
+	buf_putc(&text, '[');
+	for (uint32_t fd = 0; fd < d->rec->args[0] && fd / 8 < piece->size; fd++)
+		if (bits[fd / 8] & 1 << fd % 8) {
+			buf_printf(&text, list->child ? " %u" : "%u", fd);
+			value_add(list, NULL, value_new(d->arena, VALUE_FD, fd));
+		}
+	buf_putc(&text, ']');
+	list->text = arena_printf(d->arena, "%s", text.data);
+	free(text.data);
+	return list;
+}
+
+/* What the kernel wrote back follows "=>": the new thread's id. */
+static struct value *clone3_args(struct decode *d, const uint8_t *bytes, size_t size)
+{
+	struct value *before = decode_struct(d, STRUCT_CLONE_ARGS, bytes, size), *change, *after, *list;
+
+	if (!d->exiting || d->rec->ret <= 0 || !(get_u64(bytes) & 0x00100000))
+		return before;
+	change = value_new(d->arena, VALUE_CHANGE, 0);
+	after = value_new(d->arena, VALUE_STRUCT, 0);
+	list = value_new(d->arena, VALUE_ARRAY, 0);
+	value_add(list, NULL, value_new(d->arena, VALUE_INT, (uint64_t)d->rec->ret));
+	value_add(after, "parent_tid", list);
+	value_add(change, NULL, before);
+	value_add(change, NULL, after);
+	return change;
+}
+
+static struct value *decode_pointed(struct decode *d, int arg)
+{
+	const struct arg_row *row = &d->row->args[arg];
+	const struct piece *piece = piece_of(d, arg);
+	struct value *value = NULL;
+
+	if (d->row->ret == RET_SELECT || row->struct_id == STRUCT_CLONE_ARGS)
+		piece = piece_find(d->rec, arg, PIECE_MEM, 0, PHASE_ENTRY);
+	if (!piece || piece->status != PIECE_OK)
+		return decode_address(d, arg);
+	if (row->struct_id == STRUCT_CLONE_ARGS && piece->size >= 64)
+		return clone3_args(d, piece_data(piece), piece->size);
+	if (row->kind == ARG_STRUCT)
+		value = decode_struct(d, row->struct_id, piece_data(piece), piece->size);
+	else if (row->kind == ARG_SIGSET)
+		value = decode_sigset(d, piece_data(piece), piece->size);
+	else if (row->kind == ARG_SOCKADDR)
+		value = decode_sockaddr(d, piece_data(piece), piece->size, length_of(d, arg));
+	else if (row->kind == ARG_IOVEC)
+		value = decode_iovec(d, arg, piece_data(piece), piece->size / 16,
+			row->direction == DIR_OUT || !strncmp(d->row->name, "readv", 5) ? d->rec->ret : -1);
+	else if (row->kind == ARG_WSTATUS && piece->size >= 4 && d->rec->ret > 0)
+		value = decode_wstatus(d, get_u32(piece_data(piece)));
+	return value ? value : decode_address(d, arg);
+}
+
+struct value *decode_arg(struct decode *d, int arg)
+{
+	const struct arg_row *row = &d->row->args[arg];
+	uint64_t raw = d->rec->args[arg];
+
+	switch ((enum arg_kind)row->kind) {
+	case ARG_INT: case ARG_PID: return value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)raw);
+	case ARG_UINT: return value_new(d->arena, VALUE_UINT, (uint32_t)raw);
+	case ARG_LONG: return value_new(d->arena, VALUE_INT, raw);
+	case ARG_ULONG: return value_new(d->arena, VALUE_UINT, raw);
+	case ARG_OFFSET: return value_new(d->arena, VALUE_DECIMAL, raw);
+	case ARG_UID: return (uint32_t)raw == UINT32_MAX ? value_new(d->arena, VALUE_INT, UINT64_MAX) :
+			value_new(d->arena, VALUE_UINT, (uint32_t)raw);
+	case ARG_FD: case ARG_DIRFD: return decode_fd(d, arg);
+	case ARG_PATH: case ARG_STRING: return decode_string(d, arg);
+	case ARG_BUFFER: return decode_buffer(d, arg);
+	case ARG_FLAGS: return decode_flags(d, arg);
+	case ARG_ENUM: return value_set(d->arena, VALUE_ENUM, (uint32_t)raw, row->set);
+	case ARG_MODE: case ARG_MODET: return decode_mode(d, arg);
+	case ARG_SIGNAL: return decode_signal_number(d, (int)raw);
+	case ARG_ADDR: return value_new(d->arena, raw ? VALUE_ADDR : VALUE_NULL, raw);
+	case ARG_ARGV: case ARG_ENVP: return decode_strings(d, arg);
+	case ARG_ARRAY: return decode_array(d, arg);
+	case ARG_STRUCT: case ARG_SIGSET: case ARG_SOCKADDR: case ARG_IOVEC: case ARG_WSTATUS: return decode_pointed(d, arg);
+	case ARG_MSGHDR: return decode_msghdr(d, arg);
+	case ARG_FDSET: return decode_fdset(d, arg, PHASE_ENTRY);
+	case ARG_FD_PAIR: return decode_pair(d, arg);
+	case ARG_INT_PTR: return decode_number(d, arg, 4, VALUE_INT);
+	case ARG_UINT_PTR: return decode_number(d, arg, 4, VALUE_UINT);
+	case ARG_LONG_PTR: return decode_number(d, arg, 8, VALUE_DECIMAL);
+	case ARG_SOCKLEN_PTR: return decode_socklen(d, arg);
+	case ARG_IOCTL_CMD: case ARG_BY_COMMAND: return decode_command(d, arg);
+	case ARG_DEV: {
+		struct value *value = value_new(d->arena, VALUE_HEX, raw);
+		value->text = arena_printf(d->arena, "makedev(%#llx, %#llx)", (unsigned long long)(raw >> 8 & 0xfff),
+			(unsigned long long)((raw & 0xff) | (raw >> 12 & 0xfff00)));
+		return value;
+	}
+	case ARG_NONE: case ARG_HEX: case ARG_MMSGHDR: break;
+	}
+	return value_new(d->arena, VALUE_HEX, raw);
+}
+
+/* Arguments a flag or command makes meaningless do not print. */
+static void hide_unused(struct decode *d, int count, struct value *args[6])
+{
+	const uint64_t *raw = d->rec->args;
+	const char *name = d->row->name;
+	int open = !strcmp(name, "open") ? 1 : !strcmp(name, "openat") ? 2 : -1;
+	int mknod = !strcmp(name, "mknod") ? 1 : !strcmp(name, "mknodat") ? 2 : -1;
+
+	if (open >= 0 && count > open + 1)
+		args[open + 1]->hidden = !(raw[open] & 0100) && (raw[open] & 020200000) != 020200000;
+	if (mknod >= 0 && count > mknod + 1)
+		args[mknod + 1]->hidden = (raw[mknod] & 0170000) != 0020000 && (raw[mknod] & 0170000) != 0060000;
+	if (!strcmp(name, "fcntl") && (raw[1] == 1 || raw[1] == 3 || raw[1] == 9 || raw[1] == 11 || raw[1] == 1025 ||
+	    raw[1] == 1032 || raw[1] == 1034))
+		args[2]->hidden = true;
+	if (!strcmp(name, "prctl")) {
+		/* options that use one argument, or none */
+		static const uint8_t used[64] = { [1] = 2, [2] = 2, [3] = 1, [4] = 2, [7] = 1, [8] = 2, [15] = 2, [16] = 2, [21] = 1,
+			[22] = 3, [23] = 2, [24] = 2, [27] = 1, [28] = 2, [29] = 2, [30] = 1, [36] = 2, [37] = 2 };
+		for (int i = raw[0] < 64 && used[raw[0]] ? used[raw[0]] : 6; i < count; i++)
+			args[i]->hidden = true;
+	}
+	if (!strcmp(name, "futex")) {
+		static const int shown[] = { 4, 3, 3, 5, 6, 6, 4, 2, 2, 5, 5, 6, 6, 4 };
+		uint32_t op = raw[1] & 127;
+		for (int i = op < 14 ? shown[op] : 6; i < count; i++)
+			args[i]->hidden = true;
+		if (op == 9 && count > 5)
+			args[5]->hidden = false, args[4]->hidden = true;
+	}
+}
+
+int decode_args(struct decode *d, struct value *args[6])
+{
+	int count = d->row->nargs < 6 ? d->row->nargs : 6;
+
+	for (int i = 0; i < count; i++) {
+		args[i] = decode_arg(d, i);
+		args[i]->name = d->row->args[i].name;
+		args[i]->bare = true;
+	}
+	hide_unused(d, count, args);
+	return count;
+}
+
+/* "([{fd=3, revents=POLLIN}])" after poll's result. */
+static const char *poll_note(struct decode *d)
+{
+	const struct piece *piece = piece_find(d->rec, 0, PIECE_MEM, 0, PHASE_EXIT);
+	struct buf text = { 0 };
+	bool any = false;
+	char *note;
+
+	if (!piece || piece->status)
+		return NULL;
+	for (uint32_t i = 0; (i + 1) * 8u <= piece->size; i++) {
+		const uint8_t *at = (const uint8_t *)piece_data(piece) + i * 8u;
+
+		if (!get_u16(at + 6))
+			continue;
+		buf_printf(&text, "%s{fd=%d, revents=", any ? ", " : "", (int)get_u32(at));
+		text_flags(&text, get_u16(at + 6), &set_poll_events);
+		buf_putc(&text, '}');
+		any = true;
+	}
+	note = arena_printf(d->arena, " ([%s])", text.data ? text.data : "");
+	free(text.data);
+	return note;
+}
+
+/* "(in [3], out [4], left {...})" after select's result. */
+static const char *select_note(struct decode *d)
+{
+	static const char *const names[] = { NULL, "in", "out", "except" };
+	int left = !strcmp(d->row->name, "select") ? STRUCT_TIMEVAL : STRUCT_TIMESPEC;
+	const uint8_t *at = decode_mem(d, 4, 16, PHASE_EXIT);
+	struct buf text = { 0 };
+	char *note;
+
+	for (int i = 1; i <= 3; i++) {
+		struct value *set = decode_mem(d, i, 0, PHASE_EXIT) ? decode_fdset(d, i, PHASE_EXIT) : NULL;
+
+		if (set && set->child)
+			buf_printf(&text, "%s%s %s", text.len ? ", " : "", names[i], set->text);
+	}
+	if (at) {
+		buf_puts(&text, text.len ? ", left " : "left ");
+		render_text(&text, decode_struct(d, left, at, 16), d->options);
+	}
+	note = text.len ? arena_printf(d->arena, " (%s)", text.data) : NULL;
+	free(text.data);
+	return note;
+}
+
+const char *decode_ret_note(struct decode *d)
+{
+	struct buf text = { 0 };
+	char *note;
+
+	if (d->failed)
+		return NULL;
+	if ((d->row->ret == RET_POLL || d->row->ret == RET_SELECT) && !d->rec->ret)
+		return " (Timeout)";
+	if (d->row->ret == RET_POLL)
+		return poll_note(d);
+	if (d->row->ret == RET_SELECT)
+		return select_note(d);
+	if (d->row->ret != RET_FCNTL)
+		return NULL;
+	if (d->rec->args[1] == 1 && d->rec->ret == 1)
+		return " (flags FD_CLOEXEC)";
+	if (d->rec->args[1] != 3)
+		return NULL;
+	render_text(&text, decode_open_flags(d, (uint64_t)d->rec->ret), d->options);
+	note = arena_printf(d->arena, " (flags %s)", text.data);
+	free(text.data);
+	return note;
+}

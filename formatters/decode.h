@@ -1,0 +1,48 @@
+/* From an argument of a record to a value tree. Never reads past a piece: what is too short is unreadable. */
+#ifndef VTRACE_FORMATTERS_DECODE_H
+#define VTRACE_FORMATTERS_DECODE_H
+
+#include "format.h"
+#include "value.h"
+
+struct decode {
+	const struct record *rec;
+	const struct syscall_row *row;
+	const struct format_options *options;
+	struct arena *arena;
+	bool exiting; /* the record is complete */
+	bool failed;
+};
+
+/* What follows the return value: "(flags O_RDWR)", "(Timeout)"; NULL: nothing. */
+const char *decode_ret_note(struct decode *d);
+/* Arguments the text shows; fills `args` in kernel order. Returns how many there are. */
+int decode_args(struct decode *d, struct value *args[6]);
+struct value *decode_arg(struct decode *d, int arg);
+
+/* The bytes at an argument, at least `size` of them, or NULL. `phase` as piece_find(). */
+const uint8_t *decode_mem(struct decode *d, int arg, size_t size, int phase);
+struct value *decode_address(struct decode *d, int arg);
+struct value *decode_bytes(struct decode *d, const uint8_t *bytes, size_t size, uint64_t full, uint64_t limit);
+struct value *decode_struct(struct decode *d, int id, const uint8_t *bytes, size_t size); /* NULL: too short */
+size_t struct_size(int id);
+struct value *decode_sigset(struct decode *d, const uint8_t *bytes, size_t size);
+struct value *decode_sockaddr(struct decode *d, const uint8_t *bytes, size_t size, uint64_t len);
+struct value *decode_msghdr(struct decode *d, int arg);
+struct value *decode_iovec(struct decode *d, int arg, const uint8_t *iov, uint64_t count, int64_t bytes);
+struct value *decode_wstatus(struct decode *d, uint32_t status);
+struct value *decode_siginfo(struct decode *d, const siginfo_t *info);
+struct value *decode_command(struct decode *d, int arg); /* NULL: not known */
+struct value *decode_clone(struct decode *d, struct value *args[6]);
+struct value *decode_signal_number(struct decode *d, int number);
+struct value *decode_open_flags(struct decode *d, uint64_t flags);
+
+const char *signal_name(int number); /* "SIGINT"; NULL: none */
+const char *errno_name(int number);
+const char *restart_text(int number);
+
+static inline uint32_t get_u16(const uint8_t *at) { uint16_t v; __builtin_memcpy(&v, at, 2); return v; }
+static inline uint32_t get_u32(const uint8_t *at) { uint32_t v; __builtin_memcpy(&v, at, 4); return v; }
+static inline uint64_t get_u64(const uint8_t *at) { uint64_t v; __builtin_memcpy(&v, at, 8); return v; }
+
+#endif

@@ -1,0 +1,148 @@
+/* Signals: numbers, sets, siginfo, wait status, sigaction. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include "decode.h"
+
+#define SET_OF(name, ...) static const struct constant name##_items[] = { __VA_ARGS__ }; \
+	static const struct constant_set name = { #name, name##_items, sizeof(name##_items) / sizeof(*name##_items), NULL }
+#define NEG(n) (uint64_t)(int64_t)(-(n))
+SET_OF(si_codes, { 0, "SI_USER" }, { 0x80, "SI_KERNEL" }, { NEG(1), "SI_QUEUE" }, { NEG(2), "SI_TIMER" },
+	{ NEG(3), "SI_MESGQ" }, { NEG(4), "SI_ASYNCIO" }, { NEG(5), "SI_SIGIO" }, { NEG(6), "SI_TKILL" });
+SET_OF(cld_codes, { 1, "CLD_EXITED" }, { 2, "CLD_KILLED" }, { 3, "CLD_DUMPED" }, { 4, "CLD_TRAPPED" },
+	{ 5, "CLD_STOPPED" }, { 6, "CLD_CONTINUED" });
+SET_OF(segv_codes, { 1, "SEGV_MAPERR" }, { 2, "SEGV_ACCERR" }, { 3, "SEGV_BNDERR" }, { 4, "SEGV_PKUERR" });
+SET_OF(bus_codes, { 1, "BUS_ADRALN" }, { 2, "BUS_ADRERR" }, { 3, "BUS_OBJERR" });
+SET_OF(fpe_codes, { 1, "FPE_INTDIV" }, { 2, "FPE_INTOVF" }, { 3, "FPE_FLTDIV" }, { 4, "FPE_FLTOVF" });
+SET_OF(ill_codes, { 1, "ILL_ILLOPC" }, { 2, "ILL_ILLOPN" }, { 3, "ILL_ILLADR" }, { 5, "ILL_PRVOPC" });
+SET_OF(trap_codes, { 1, "TRAP_BRKPT" }, { 2, "TRAP_TRACE" });
+SET_OF(sys_codes, { 1, "SYS_SECCOMP" }, { 2, "SYS_USER_DISPATCH" });
+
+struct value *decode_signal_number(struct decode *d, int number)
+{
+	struct value *value = value_new(d->arena, VALUE_INT, (uint64_t)(int64_t)number);
+	struct constant_set *set;
+	struct constant *item;
+
+	if (!signal_name(number))
+		return value;
+	set = arena_alloc(d->arena, sizeof(*set));
+	item = arena_alloc(d->arena, sizeof(*item));
+	*item = (struct constant){ (uint64_t)number, signal_name(number) };
+	*set = (struct constant_set){ "signals", item, 1, NULL };
+	value->type = VALUE_ENUM;
+	value->set = set;
+	return value;
+}
+
+struct value *decode_sigset(struct decode *d, const uint8_t *bytes, size_t size)
+{
+	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
+	struct buf text = { 0 };
+	uint64_t mask;
+	bool inverse;
+
+	if (size < 8)
+		return NULL;
+	mask = get_u64(bytes);
+	inverse = __builtin_popcountll(mask) >= 43; /* 2/3 of 64: the rest is shorter */
+	buf_puts(&text, inverse ? "~[" : "[");
+	for (int n = 1, any = 0; n <= 64; n++) {
+		bool in = mask >> (n - 1) & 1;
+
+		if (in)
+			value_add(list, NULL, decode_signal_number(d, n));
+		if (in != inverse)
+			buf_printf(&text, any++ ? " %s" : "%s", signal_name(n) + 3);
+	}
+	buf_putc(&text, ']');
+	list->text = arena_printf(d->arena, "%s", text.data);
+	free(text.data);
+	return list;
+}
+
+static const struct constant_set *codes_of(const siginfo_t *info)
+{
+	if (info->si_code <= 0 || info->si_code == 0x80)
+		return &si_codes;
+	switch (info->si_signo) {
+	case SIGCHLD: return &cld_codes;
+	case SIGSEGV: return &segv_codes;
+	case SIGBUS: return &bus_codes;
+	case SIGFPE: return &fpe_codes;
+	case SIGILL: return &ill_codes;
+	case SIGTRAP: return &trap_codes;
+	case SIGSYS: return &sys_codes;
+	}
+	return &si_codes;
+}
+
+static void add_sender(struct decode *d, struct value *value, const siginfo_t *info)
+{
+	value_add(value, "si_pid", value_new(d->arena, VALUE_INT, (uint64_t)(int64_t)info->si_pid));
+	value_add(value, "si_uid", value_new(d->arena, VALUE_UINT, info->si_uid));
+}
+
+static void add_child(struct decode *d, struct value *value, const siginfo_t *info)
+{
+	add_sender(d, value, info);
+	value_add(value, "si_status", info->si_code == CLD_EXITED ? value_new(d->arena, VALUE_INT,
+		(uint64_t)(int64_t)info->si_status) : decode_signal_number(d, info->si_status));
+	value_add(value, "si_utime", value_new(d->arena, VALUE_INT, (uint64_t)info->si_utime));
+	value_add(value, "si_stime", value_new(d->arena, VALUE_INT, (uint64_t)info->si_stime));
+}
+
+static void add_queued(struct decode *d, struct value *value, const siginfo_t *info)
+{
+	struct value *content = value_new(d->arena, VALUE_STRUCT, 0);
+
+	if (info->si_code == SI_TIMER) {
+		value_add(value, "si_timerid", value_new(d->arena, VALUE_HEX, (uint64_t)info->si_timerid));
+		value_add(value, "si_overrun", value_new(d->arena, VALUE_INT, (uint64_t)(int64_t)info->si_overrun));
+	} else {
+		add_sender(d, value, info);
+	}
+	if (!info->si_value.sival_ptr && info->si_code == SI_USER)
+		return;
+	value_add(content, "int", value_new(d->arena, VALUE_INT, (uint64_t)(int64_t)info->si_value.sival_int));
+	value_add(content, "ptr", value_new(d->arena, VALUE_ADDR, (uint64_t)(uintptr_t)info->si_value.sival_ptr));
+	value_add(value, "si_value", content);
+}
+
+struct value *decode_siginfo(struct decode *d, const siginfo_t *info)
+{
+	struct value *value = value_new(d->arena, VALUE_STRUCT, 0);
+	int number = info->si_signo;
+
+	value_add(value, "si_signo", decode_signal_number(d, number));
+	value_add(value, "si_code", value_set(d->arena, VALUE_ENUM, (uint64_t)(int64_t)info->si_code, codes_of(info)));
+	if (info->si_code == SI_USER || info->si_code == SI_TKILL)
+		add_sender(d, value, info);
+	else if (info->si_code < 0)
+		add_queued(d, value, info);
+	else if (number == SIGCHLD && info->si_code < 0x80)
+		add_child(d, value, info);
+	else if (number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL)
+		value_add(value, "si_addr", value_new(d->arena, VALUE_ADDR, (uint64_t)(uintptr_t)info->si_addr));
+	return value;
+}
+
+struct value *decode_wstatus(struct decode *d, uint32_t status)
+{
+	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
+	int s = (int)status;
+	const char *text;
+
+	value_add(list, NULL, value_new(d->arena, VALUE_INT, (uint64_t)(int64_t)s));
+	if (WIFEXITED(s))
+		text = arena_printf(d->arena, "[{WIFEXITED(s) && WEXITSTATUS(s) == %d}]", WEXITSTATUS(s));
+	else if (WIFSTOPPED(s))
+		text = arena_printf(d->arena, "[{WIFSTOPPED(s) && WSTOPSIG(s) == %s}]", signal_name(WSTOPSIG(s)) ?: "?");
+	else if (WIFCONTINUED(s))
+		text = "[{WIFCONTINUED(s)}]";
+	else
+		text = arena_printf(d->arena, "[{WIFSIGNALED(s) && WTERMSIG(s) == %s%s}]", signal_name(WTERMSIG(s)) ?: "?",
+			WCOREDUMP(s) ? " && WCOREDUMP(s)" : "");
+	list->text = text;
+	return list;
+}

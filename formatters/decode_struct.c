@@ -1,0 +1,234 @@
+/* Structs by table: one row per member; `full` members print only with -v. */
+#include <string.h>
+#include "decode.h"
+#include "sets.h"
+
+enum member_kind { M_INT, M_UINT, M_HEX, M_ADDR, M_MODE, M_DEV, M_FLAGS, M_ENUM, M_TEXT, M_LIMIT, M_SIGSET, M_STRUCT, M_DECIMAL, M_SIGNAL };
+struct member {
+	const char *name; uint16_t offset; uint8_t size, kind; bool full; uint8_t id; const struct constant_set *set;
+};
+struct layout { uint16_t size; const struct member *members; };
+
+#define MEMBERS(name) static const struct member name[]
+#define END { 0, 0, 0, 0, 0, 0, 0 }
+MEMBERS(timespec) = { { "tv_sec", 0, 8, M_INT, 0, 0, 0 }, { "tv_nsec", 8, 8, M_INT, 0, 0, 0 }, END };
+MEMBERS(timeval) = { { "tv_sec", 0, 8, M_INT, 0, 0, 0 }, { "tv_usec", 8, 8, M_INT, 0, 0, 0 }, END };
+MEMBERS(timezone) = { { "tz_minuteswest", 0, 4, M_INT, 0, 0, 0 }, { "tz_dsttime", 4, 4, M_INT, 0, 0, 0 }, END };
+MEMBERS(itimerval) = { { "it_interval", 0, 16, M_STRUCT, 0, STRUCT_TIMEVAL, 0 }, { "it_value", 16, 16, M_STRUCT, 0, STRUCT_TIMEVAL, 0 }, END };
+MEMBERS(itimerspec) = { { "it_interval", 0, 16, M_STRUCT, 0, STRUCT_TIMESPEC, 0 }, { "it_value", 16, 16, M_STRUCT, 0, STRUCT_TIMESPEC, 0 }, END };
+MEMBERS(rlimit) = { { "rlim_cur", 0, 8, M_LIMIT, 0, 0, 0 }, { "rlim_max", 8, 8, M_LIMIT, 0, 0, 0 }, END };
+MEMBERS(rusage) = {
+	{ "ru_utime", 0, 16, M_STRUCT, 0, STRUCT_TIMEVAL, 0 }, { "ru_stime", 16, 16, M_STRUCT, 0, STRUCT_TIMEVAL, 0 },
+	{ "ru_maxrss", 32, 8, M_UINT, 1, 0, 0 }, { "ru_ixrss", 40, 8, M_UINT, 1, 0, 0 }, { "ru_idrss", 48, 8, M_UINT, 1, 0, 0 },
+	{ "ru_isrss", 56, 8, M_UINT, 1, 0, 0 }, { "ru_minflt", 64, 8, M_UINT, 1, 0, 0 }, { "ru_majflt", 72, 8, M_UINT, 1, 0, 0 },
+	{ "ru_nswap", 80, 8, M_UINT, 1, 0, 0 }, { "ru_inblock", 88, 8, M_UINT, 1, 0, 0 }, { "ru_oublock", 96, 8, M_UINT, 1, 0, 0 },
+	{ "ru_msgsnd", 104, 8, M_UINT, 1, 0, 0 }, { "ru_msgrcv", 112, 8, M_UINT, 1, 0, 0 }, { "ru_nsignals", 120, 8, M_UINT, 1, 0, 0 },
+	{ "ru_nvcsw", 128, 8, M_UINT, 1, 0, 0 }, { "ru_nivcsw", 136, 8, M_UINT, 1, 0, 0 }, END };
+MEMBERS(utsname) = {
+	{ "sysname", 0, 65, M_TEXT, 0, 0, 0 }, { "nodename", 65, 65, M_TEXT, 0, 0, 0 }, { "release", 130, 65, M_TEXT, 1, 0, 0 },
+	{ "version", 195, 65, M_TEXT, 1, 0, 0 }, { "machine", 260, 65, M_TEXT, 1, 0, 0 }, { "domainname", 325, 65, M_TEXT, 1, 0, 0 }, END };
+MEMBERS(tms) = { { "tms_utime", 0, 8, M_INT, 0, 0, 0 }, { "tms_stime", 8, 8, M_INT, 0, 0, 0 },
+	{ "tms_cutime", 16, 8, M_INT, 0, 0, 0 }, { "tms_cstime", 24, 8, M_INT, 0, 0, 0 }, END };
+MEMBERS(pollfd) = { { "fd", 0, 4, M_INT, 0, 0, 0 }, { "events", 4, 2, M_FLAGS, 0, 0, &set_poll_events }, END };
+MEMBERS(stack) = { { "ss_sp", 0, 8, M_ADDR, 0, 0, 0 }, { "ss_flags", 8, 4, M_FLAGS, 0, 0, &set_sigaltstack_flags }, { "ss_size", 16, 8, M_UINT, 0, 0, 0 }, END };
+MEMBERS(flock_) = { { "l_type", 0, 2, M_ENUM, 0, 0, &set_lock_types }, { "l_whence", 2, 2, M_ENUM, 0, 0, &set_seek_whence },
+	{ "l_start", 8, 8, M_DECIMAL, 0, 0, 0 }, { "l_len", 16, 8, M_DECIMAL, 0, 0, 0 }, END };
+MEMBERS(sched) = { { "sched_priority", 0, 4, M_INT, 0, 0, 0 }, END };
+MEMBERS(how) = { { "flags", 0, 8, M_FLAGS, 0, 0, &set_open_flags }, { "mode", 8, 8, M_MODE, 0, 0, 0 },
+	{ "resolve", 16, 8, M_FLAGS, 0, 0, &set_openat2_resolve }, END };
+MEMBERS(clone3) = { { "flags", 0, 8, M_FLAGS, 0, 0, &set_clone3_flags }, { "child_tid", 16, 8, M_ADDR, 0, 0, 0 }, { "parent_tid", 24, 8, M_ADDR, 0, 0, 0 },
+	{ "exit_signal", 32, 8, M_SIGNAL, 0, 0, 0 }, { "stack", 40, 8, M_ADDR, 0, 0, 0 }, { "stack_size", 48, 8, M_HEX, 0, 0, 0 },
+	{ "tls", 56, 8, M_ADDR, 0, 0, 0 }, END };
+MEMBERS(capheader) = { { "version", 0, 4, M_ENUM, 0, 0, &set_cap_versions }, { "pid", 4, 4, M_INT, 0, 0, 0 }, END };
+MEMBERS(utimbuf) = { { "actime", 0, 8, M_INT, 0, 0, 0 }, { "modtime", 8, 8, M_INT, 0, 0, 0 }, END };
+MEMBERS(statfs_) = { { "f_type", 0, 8, M_ENUM, 0, 0, &set_fs_magic }, { "f_bsize", 8, 8, M_UINT, 0, 0, 0 }, { "f_blocks", 16, 8, M_UINT, 0, 0, 0 },
+	{ "f_bfree", 24, 8, M_UINT, 0, 0, 0 }, { "f_bavail", 32, 8, M_UINT, 0, 0, 0 }, { "f_files", 40, 8, M_UINT, 0, 0, 0 },
+	{ "f_ffree", 48, 8, M_UINT, 0, 0, 0 }, { "f_fsid", 56, 8, M_HEX, 0, 1, 0 }, { "f_namelen", 64, 8, M_UINT, 0, 0, 0 },
+	{ "f_frsize", 72, 8, M_UINT, 0, 0, 0 }, { "f_flags", 80, 8, M_FLAGS, 0, 0, &set_statfs_flags }, END };
+MEMBERS(sysinfo_) = { { "uptime", 0, 8, M_UINT, 0, 0, 0 }, { "loads", 8, 24, M_UINT, 0, 0, 0 }, { "totalram", 32, 8, M_UINT, 0, 0, 0 },
+	{ "freeram", 40, 8, M_UINT, 0, 0, 0 }, { "sharedram", 48, 8, M_UINT, 0, 0, 0 }, { "bufferram", 56, 8, M_UINT, 0, 0, 0 },
+	{ "totalswap", 64, 8, M_UINT, 0, 0, 0 }, { "freeswap", 72, 8, M_UINT, 0, 0, 0 }, { "procs", 80, 2, M_UINT, 0, 0, 0 },
+	{ "totalhigh", 88, 8, M_UINT, 0, 0, 0 }, { "freehigh", 96, 8, M_UINT, 0, 0, 0 }, { "mem_unit", 104, 4, M_UINT, 0, 0, 0 }, END };
+MEMBERS(stat_) = {
+	{ "st_dev", 0, 8, M_DEV, 1, 0, 0 }, { "st_ino", 8, 8, M_DECIMAL, 1, 0, 0 }, { "st_mode", 24, 4, M_MODE, 0, 0, 0 },
+	{ "st_nlink", 16, 8, M_UINT, 1, 0, 0 }, { "st_uid", 28, 4, M_UINT, 1, 0, 0 }, { "st_gid", 32, 4, M_UINT, 1, 0, 0 },
+	{ "st_blksize", 56, 8, M_UINT, 1, 0, 0 }, { "st_blocks", 64, 8, M_UINT, 1, 0, 0 }, { "st_rdev", 40, 8, M_DEV, 0, 1, 0 },
+	{ "st_size", 48, 8, M_DECIMAL, 0, 2, 0 }, { "st_atime", 72, 8, M_INT, 1, 0, 0 }, { "st_atime_nsec", 80, 8, M_INT, 1, 0, 0 },
+	{ "st_mtime", 88, 8, M_INT, 1, 0, 0 }, { "st_mtime_nsec", 96, 8, M_INT, 1, 0, 0 }, { "st_ctime", 104, 8, M_INT, 1, 0, 0 },
+	{ "st_ctime_nsec", 112, 8, M_INT, 1, 0, 0 }, END };
+MEMBERS(statx_) = { { "stx_mask", 0, 4, M_FLAGS, 0, 0, &set_statx_mask }, { "stx_blksize", 4, 4, M_UINT, 1, 0, 0 },
+	{ "stx_attributes", 8, 8, M_FLAGS, 0, 0, &set_statx_attrs }, { "stx_nlink", 16, 4, M_UINT, 1, 0, 0 }, { "stx_uid", 20, 4, M_UINT, 1, 0, 0 },
+	{ "stx_gid", 24, 4, M_UINT, 1, 0, 0 }, { "stx_mode", 28, 2, M_MODE, 0, 0, 0 }, { "stx_ino", 32, 8, M_DECIMAL, 1, 0, 0 },
+	{ "stx_size", 40, 8, M_DECIMAL, 0, 0, 0 }, { "stx_blocks", 48, 8, M_UINT, 1, 0, 0 }, END };
+
+static const struct layout layouts[STRUCT_COUNT] = {
+	[STRUCT_TIMESPEC] = { 16, timespec }, [STRUCT_TIMEVAL] = { 16, timeval }, [STRUCT_TIMEZONE] = { 8, timezone },
+	[STRUCT_ITIMERVAL] = { 32, itimerval }, [STRUCT_ITIMERSPEC] = { 32, itimerspec }, [STRUCT_RLIMIT] = { 16, rlimit },
+	[STRUCT_RUSAGE] = { 144, rusage }, [STRUCT_UTSNAME] = { 390, utsname }, [STRUCT_TMS] = { 32, tms }, [STRUCT_POLLFD] = { 8, pollfd },
+	[STRUCT_STACK_T] = { 24, stack }, [STRUCT_FLOCK] = { 32, flock_ }, [STRUCT_SCHED_PARAM] = { 4, sched }, [STRUCT_OPEN_HOW] = { 24, how },
+	[STRUCT_CLONE_ARGS] = { 64, clone3 }, [STRUCT_CAP_HEADER] = { 8, capheader }, [STRUCT_UTIMBUF] = { 16, utimbuf },
+	[STRUCT_STATFS] = { 120, statfs_ }, [STRUCT_SYSINFO] = { 112, sysinfo_ }, [STRUCT_STAT] = { 144, stat_ }, [STRUCT_STATX] = { 256, statx_ },
+	[STRUCT_U32] = { 4, NULL }, [STRUCT_U64] = { 8, NULL }, [STRUCT_EPOLL_EVENT] = { 12, NULL }, [STRUCT_SIGACTION] = { 32, NULL },
+	[STRUCT_SIGINFO] = { 128, NULL }, [STRUCT_TIMESPEC_PAIR] = { 32, NULL }, [STRUCT_TIMEVAL_PAIR] = { 32, NULL },
+};
+
+size_t struct_size(int id)
+{
+	return id > 0 && id < STRUCT_COUNT ? layouts[id].size : 0;
+}
+
+static struct value *mode_value(struct decode *d, uint64_t mode)
+{
+	static const char *const types[16] = { [1] = "S_IFIFO", [2] = "S_IFCHR", [4] = "S_IFDIR", [6] = "S_IFBLK",
+		[8] = "S_IFREG", [10] = "S_IFLNK", [12] = "S_IFSOCK" };
+	struct value *value = value_new(d->arena, VALUE_OCTAL, mode & 0xffff);
+
+	if (types[value->number >> 12])
+		value->text = arena_printf(d->arena, "%s|%#03llo", types[value->number >> 12], (unsigned long long)mode & 07777);
+	return value;
+}
+
+static struct value *limit_value(struct decode *d, uint64_t limit)
+{
+	struct value *value = value_new(d->arena, VALUE_UDECIMAL, limit);
+
+	if (limit == UINT64_MAX)
+		value->text = "RLIM64_INFINITY";
+	else if (limit > 1024 && limit % 1024 == 0)
+		value->text = arena_printf(d->arena, "%llu*1024", (unsigned long long)limit / 1024);
+	return value;
+}
+
+static struct value *member_value(struct decode *d, const struct member *m, const uint8_t *at)
+{
+	uint64_t number = m->size == 2 ? get_u16(at) : m->size == 4 ? get_u32(at) : m->size == 8 ? get_u64(at) : 0;
+	struct value *value;
+
+	switch ((enum member_kind)m->kind) {
+	case M_INT: return value_new(d->arena, VALUE_INT, m->size == 4 ? (uint64_t)(int32_t)number : number);
+	case M_UINT:
+		if (m->size != 24)
+			return value_new(d->arena, m->size == 8 ? VALUE_UDECIMAL : VALUE_UINT, number);
+		value = value_new(d->arena, VALUE_ARRAY, 0);
+		for (int i = 0; i < 3; i++)
+			value_add(value, NULL, value_new(d->arena, VALUE_UDECIMAL, get_u64(at + i * 8)));
+		return value;
+	case M_HEX:
+		value = value_new(d->arena, VALUE_HEX, number);
+		if (m->id)
+			value->text = arena_printf(d->arena, "{val=[%#x, %#x]}", get_u32(at), get_u32(at + 4));
+		return value;
+	case M_ADDR: return value_new(d->arena, number ? VALUE_ADDR : VALUE_NULL, number);
+	case M_MODE: return mode_value(d, number);
+	case M_DEV:
+		value = value_new(d->arena, VALUE_HEX, number);
+		value->text = arena_printf(d->arena, "makedev(%#llx, %#llx)", (unsigned long long)(number >> 8 & 0xfff),
+			(unsigned long long)((number & 0xff) | (number >> 12 & 0xfff00)));
+		return value;
+	case M_FLAGS: return m->set == &set_open_flags ? decode_open_flags(d, number) : value_set(d->arena, VALUE_FLAGS, number, m->set);
+	case M_ENUM: return value_set(d->arena, VALUE_ENUM, number, m->set);
+	case M_TEXT: return decode_bytes(d, at, strnlen((const char *)at, m->size), 0, 65);
+	case M_LIMIT: return limit_value(d, number);
+	case M_SIGSET: return decode_sigset(d, at, 8);
+	case M_STRUCT: return decode_struct(d, m->id, at, m->size);
+	case M_DECIMAL: return value_new(d->arena, VALUE_DECIMAL, number);
+	case M_SIGNAL: return decode_signal_number(d, (int)number);
+	}
+	return value_new(d->arena, VALUE_HEX, number);
+}
+
+static struct value *sigaction_value(struct decode *d, const uint8_t *at)
+{
+	struct value *value = value_new(d->arena, VALUE_STRUCT, 0), *handler;
+	uint64_t address = get_u64(at), flags = get_u64(at + 8);
+
+	handler = value_new(d->arena, VALUE_HEX, address);
+	handler->text = address == 0 ? "SIG_DFL" : address == 1 ? "SIG_IGN" : address == UINT64_MAX ? "SIG_ERR" : NULL;
+	value_add(value, flags & 4 ? "sa_sigaction" : "sa_handler", handler);
+	value_add(value, "sa_mask", decode_sigset(d, at + 24, 8));
+	value_add(value, "sa_flags", value_set(d->arena, VALUE_FLAGS, flags, &set_sa_flags));
+	if (flags & 0x04000000)
+		value_add(value, "sa_restorer", value_new(d->arena, VALUE_ADDR, get_u64(at + 16)));
+	return value;
+}
+
+static struct value *epoll_value(struct decode *d, const uint8_t *at)
+{
+	struct value *value = value_new(d->arena, VALUE_STRUCT, 0), *data = value_new(d->arena, VALUE_STRUCT, 0);
+
+	value_add(value, "events", value_set(d->arena, VALUE_FLAGS, get_u32(at), &set_epoll_events));
+	value_add(data, "u32", value_new(d->arena, VALUE_UINT, get_u32(at + 4)));
+	value_add(data, "u64", value_new(d->arena, VALUE_UDECIMAL, get_u64(at + 4)));
+	value_add(value, "data", data);
+	return value;
+}
+
+static struct value *special_struct(struct decode *d, int id, const uint8_t *at)
+{
+	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
+	int half = id == STRUCT_TIMESPEC_PAIR ? STRUCT_TIMESPEC : STRUCT_TIMEVAL;
+	siginfo_t info;
+
+	switch (id) {
+	case STRUCT_U32: return value_new(d->arena, VALUE_UINT, get_u32(at));
+	case STRUCT_U64: return value_new(d->arena, VALUE_UDECIMAL, get_u64(at));
+	case STRUCT_SIGACTION: return sigaction_value(d, at);
+	case STRUCT_EPOLL_EVENT: return epoll_value(d, at);
+	case STRUCT_SIGINFO:
+		memcpy(&info, at, sizeof(info));
+		return decode_siginfo(d, &info);
+	case STRUCT_TIMESPEC_PAIR: case STRUCT_TIMEVAL_PAIR:
+		for (int i = 0; i < 2; i++)
+			value_add(list, NULL, decode_struct(d, half, at + i * 16, 16));
+		return list;
+	}
+	return NULL;
+}
+
+static struct value *dirents(struct decode *d, const uint8_t *at)
+{
+	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
+	const struct piece *piece = piece_find(d->rec, 1, PIECE_MEM, 0, PHASE_EXIT);
+	size_t size = piece ? piece->size : 0, count = 0;
+
+	for (size_t i = 0; i + 19 <= size && get_u16(at + i + 16) >= 19; i += get_u16(at + i + 16), count++)
+		if (i + get_u16(at + i + 16) > size)
+			break;
+	list->text = arena_printf(d->arena, "%#llx /* %zu entr%s */", (unsigned long long)d->rec->args[1], count,
+		count == 1 ? "y" : "ies");
+	return list;
+}
+
+/* Some members of clone_args mean something only with a flag. */
+static bool clone_member_shown(const struct member *m, uint64_t flags)
+{
+	uint64_t need = m->offset == 16 ? 0x01200000 : m->offset == 24 ? 0x00100000 : m->offset == 56 ? 0x00080000 : 0;
+
+	return !need || (flags & need);
+}
+
+struct value *decode_struct(struct decode *d, int id, const uint8_t *bytes, size_t size)
+{
+	struct value *value;
+	bool device;
+
+	if (id == STRUCT_DIRENT64 && bytes)
+		return dirents(d, bytes);
+	if (!bytes || !struct_size(id) || size < struct_size(id))
+		return NULL;
+	if (!layouts[id].members)
+		return special_struct(d, id, bytes);
+	value = value_new(d->arena, VALUE_STRUCT, 0);
+	device = id == STRUCT_STAT && ((get_u32(bytes + 24) & 0170000) == 0020000 || (get_u32(bytes + 24) & 0170000) == 0060000);
+	for (const struct member *m = layouts[id].members; m->name; m++) {
+		if (id == STRUCT_STAT && ((m->id == 1 && !device) || (m->id == 2 && device)))
+			continue;
+		if (id == STRUCT_CLONE_ARGS && !clone_member_shown(m, get_u64(bytes)))
+			continue;
+		if (m->full && !d->options->verbose)
+			value->elided++;
+		else
+			value_add(value, m->name, member_value(d, m, bytes + m->offset));
+	}
+	return value;
+}

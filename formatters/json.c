@@ -1,0 +1,229 @@
+/* The JSON outputs: one document, or lines. One event a line in both; see vtrace.schema.json. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include "decode.h"
+
+struct formatter {
+	FILE *out;
+	struct format_options options;
+	struct arena arena;
+	struct buf line;
+	bool document;
+	uint64_t count;
+};
+
+static void put_key(struct buf *out, const char *key, const char *text)
+{
+	buf_printf(out, ",\"%s\":", key);
+	if (text)
+		json_bytes(out, (const uint8_t *)text, strlen(text), false, 0);
+	else
+		buf_puts(out, "null");
+}
+
+static void put_header(struct formatter *f)
+{
+	const struct format_options *o = &f->options;
+	struct buf *out = &f->line;
+
+	buf_puts(out, f->document ? "{\"schema\":\"vtrace.trace\",\"header\":{" : "{");
+	buf_puts(out, "\"type\":\"header\",\"schema\":\"vtrace.trace\",\"version\":\"1.0\"");
+	put_key(out, "tool", o->version);
+	buf_puts(out, ",\"argv\":[");
+	for (int i = 0; i < o->argc; i++) {
+		buf_puts(out, i ? "," : "");
+		json_bytes(out, (const uint8_t *)o->argv[i], strlen(o->argv[i]), false, 0);
+	}
+	buf_putc(out, ']');
+	put_key(out, "cwd", o->cwd);
+	put_key(out, "kernel", o->kernel);
+	buf_printf(out, ",\"arch\":\"x86_64\",\"string_limit\":%u,\"filters\":[", o->string_limit);
+	for (uint32_t i = 0; i < o->filter_count; i++) {
+		buf_puts(out, i ? "," : "");
+		json_string(out, o->filters[i]);
+	}
+	buf_printf(out, "],\"start_realtime_ns\":\"%llu\",\"start_monotonic_ns\":\"%llu\"}",
+		(unsigned long long)o->start_realtime_ns, (unsigned long long)o->start_monotonic_ns);
+	buf_puts(out, f->document ? ",\"events\":[\n" : "\n");
+	buf_flush(out, f->out);
+}
+
+static struct formatter *open_as(FILE *out, const struct format_options *options, bool document)
+{
+	struct formatter *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->out = out;
+	f->options = *options;
+	f->document = document;
+	put_header(f);
+	return f;
+}
+
+static struct formatter *json_open(FILE *out, const struct format_options *options) { return open_as(out, options, true); }
+static struct formatter *jsonl_open(FILE *out, const struct format_options *options) { return open_as(out, options, false); }
+
+static void put_args(struct formatter *f, struct decode *d)
+{
+	struct buf *out = &f->line;
+	struct value *args[6];
+	int count = d->row ? decode_args(d, args) : 6;
+
+	buf_puts(out, ",\"args\":[");
+	for (int i = 0; i < count; i++) {
+		buf_puts(out, i ? ",{\"name\":" : "{\"name\":");
+		json_string(out, d->row && d->row->args[i].name ? d->row->args[i].name : "");
+		buf_puts(out, ",\"type\":");
+		json_string(out, d->row && d->row->args[i].type ? d->row->args[i].type : "unsigned long");
+		buf_puts(out, ",\"value\":");
+		if (d->row)
+			render_json(out, args[i]);
+		else
+			buf_printf(out, "\"0x%llx\"", (unsigned long long)d->rec->args[i]);
+		buf_putc(out, '}');
+	}
+	buf_putc(out, ']');
+}
+
+static void put_ret(struct formatter *f, struct decode *d, enum call_state state)
+{
+	long long ret = (long long)d->rec->ret;
+	int kind = d->row ? d->row->ret : RET_INT;
+	const char *format = kind == RET_HEX ? "{\"value\":\"0x%llx\"" : kind == RET_OFFSET ? "{\"value\":\"%lld\"" : "{\"value\":%lld";
+
+	buf_puts(&f->line, ",\"ret\":");
+	if (state == CALL_UNFINISHED) {
+		buf_puts(&f->line, "null,\"state\":\"unfinished\"");
+		return;
+	}
+	if (d->failed) {
+		buf_printf(&f->line, "{\"value\":-1,\"errno\":%lld,\"error\":", -ret);
+		json_string(&f->line, errno_name((int)-ret) ?: "UNKNOWN");
+	} else {
+		buf_printf(&f->line, format, ret);
+	}
+	buf_puts(&f->line, "}");
+	if (state == CALL_INTERRUPTED)
+		put_key(&f->line, "restart", errno_name((int)-ret));
+	buf_printf(&f->line, ",\"state\":\"%s\"", state == CALL_INTERRUPTED ? "interrupted" : state == CALL_DETACHED ? "detached" : "done");
+}
+
+static void put_place(struct buf *out, const struct place *place)
+{
+	buf_puts(out, "\"object\":");
+	if (place->object)
+		json_bytes(out, (const uint8_t *)place->object, strlen(place->object), false, 0);
+	else
+		buf_puts(out, "null");
+	buf_printf(out, ",\"offset\":\"0x%llx\"}", (unsigned long long)place->offset);
+}
+
+static void put_origin(struct formatter *f, const struct event *event)
+{
+	static const char *const caught[] = { "net", "site", "dispatch", "net", "ptrace" };
+	static const char *const raw[] = { "false", "true", "null" };
+	const struct record *rec = event->record;
+
+	buf_printf(&f->line, ",\"site\":{\"addr\":\"0x%llx\",", (unsigned long long)rec->site);
+	put_place(&f->line, &event->site);
+	buf_printf(&f->line, ",\"raw\":%s,\"via\":", raw[event->raw < 3 ? event->raw : 2]);
+	if (rec->via && rec->via <= libc_functions_count) {
+		buf_printf(&f->line, "{\"function\":\"%s\",\"caller\":\"0x%llx\",", libc_functions[rec->via - 1],
+			(unsigned long long)rec->caller);
+		put_place(&f->line, &event->caller);
+	} else {
+		buf_puts(&f->line, "null");
+	}
+	buf_printf(&f->line, ",\"caught\":\"%s\"", caught[rec->caught <= CAUGHT_PTRACE ? rec->caught : CAUGHT_NET]);
+}
+
+static void put_syscall(struct formatter *f, const struct event *event)
+{
+	static const char *const abis[] = { "x86_64", "i386", "x32" };
+	const struct record *rec = event->record;
+	uint32_t nr = (uint32_t)rec->nr;
+	struct decode d = { .rec = rec, .options = &f->options, .arena = &f->arena };
+	const char *name = NULL;
+
+	if (rec->abi != ABI_I386 && nr < syscalls_x86_64_count && syscalls_x86_64[nr].name)
+		d.row = &syscalls_x86_64[nr];
+	if (d.row)
+		name = d.row->name;
+	else if (rec->abi == ABI_I386 && nr < syscalls_i386_count)
+		name = syscalls_i386_names[nr];
+	d.exiting = event->state != CALL_UNFINISHED;
+	d.failed = d.exiting && rec->ret < 0 && rec->ret >= -4095;
+	buf_printf(&f->line, ",\"dur\":%llu,\"abi\":\"%s\",\"nr\":%d,\"name\":",
+		(unsigned long long)(event->ts_ns > event->start_ns ? event->ts_ns - event->start_ns : 0),
+		abis[rec->abi < 3 ? rec->abi : 0], rec->nr);
+	json_string(&f->line, name ? name : arena_printf(&f->arena, "syscall_%#x", nr));
+	put_args(f, &d);
+	put_ret(f, &d, event->state);
+	put_origin(f, event);
+}
+
+static void put_other(struct formatter *f, const struct event *event)
+{
+	struct decode d = { .options = &f->options, .arena = &f->arena };
+	int s = event->status;
+
+	if (event->type == EVENT_SIGNAL && event->siginfo) {
+		buf_puts(&f->line, ",\"siginfo\":");
+		render_json(&f->line, decode_siginfo(&d, event->siginfo));
+	} else if (event->type == EVENT_STOP) {
+		put_key(&f->line, "signal", signal_name(s));
+	} else if (event->type == EVENT_EXITED && WIFSIGNALED(s)) {
+		put_key(&f->line, "signal", signal_name(WTERMSIG(s)));
+		buf_printf(&f->line, ",\"core\":%s", WCOREDUMP(s) ? "true" : "false");
+	} else if (event->type == EVENT_EXITED) {
+		buf_printf(&f->line, ",\"code\":%d", WEXITSTATUS(s));
+	} else if (event->type == EVENT_PROCESS) {
+		buf_printf(&f->line, ",\"parent\":%d", event->parent_tid);
+		put_key(&f->line, "what", event->what);
+		put_key(&f->line, "path", event->path);
+	} else if (event->type == EVENT_NOTE) {
+		put_key(&f->line, "text", event->what);
+	} else if (event->type == EVENT_LOST) {
+		buf_printf(&f->line, ",\"count\":%llu", (unsigned long long)event->count);
+	}
+}
+
+static void json_event(struct formatter *f, const struct event *event)
+{
+	static const char *const types[] = { "", "syscall", "signal", "stop", "exit", "process", "note", "lost" };
+	bool call = event->type == EVENT_EXIT;
+	const char *type = types[event->type];
+
+	if (event->type == EVENT_ENTER)
+		return;
+	if (call && event->record->kind == RECORD_VDSO)
+		type = "vdso";
+	arena_reset(&f->arena);
+	buf_printf(&f->line, "%s{\"type\":\"%s\",\"seq\":%llu,\"pid\":%d,\"tid\":%d", f->document && f->count ? ",\n" : "", type,
+		(unsigned long long)f->count, event->pid, event->tid);
+	put_key(&f->line, "comm", event->comm);
+	buf_printf(&f->line, ",\"ts\":%llu", (unsigned long long)(call ? event->start_ns : event->ts_ns));
+	if (call)
+		put_syscall(f, event);
+	else
+		put_other(f, event);
+	buf_puts(&f->line, f->document ? "}" : "}\n");
+	buf_flush(&f->line, f->out);
+	f->count++;
+}
+
+static void json_close(struct formatter *f, bool complete, uint64_t lost)
+{
+	fprintf(f->out, "%s{\"type\":\"footer\",\"complete\":%s,\"events\":%llu,\"lost\":%llu}%s\n",
+		f->document ? "\n],\"footer\":" : "", complete ? "true" : "false", (unsigned long long)f->count,
+		(unsigned long long)lost, f->document ? "}" : "");
+	fflush(f->out);
+	arena_destroy(&f->arena);
+	free(f->line.data);
+	free(f);
+}
+
+const struct formatter_ops formatter_json = { json_open, json_event, json_close };
+const struct formatter_ops formatter_jsonl = { jsonl_open, json_event, json_close };

@@ -1,0 +1,193 @@
+/* Prints a value tree as JSON: numbers and strings by declared type, see the schema next to this file. */
+#include <string.h>
+#include "value.h"
+
+/* Bytes of the UTF-8 sequence at `at`, 0 when it is not one. */
+static size_t utf8_length(const uint8_t *at, size_t left)
+{
+	uint32_t code;
+	size_t size = at[0] < 0x80 ? 1 : at[0] >= 0xc2 && at[0] < 0xe0 ? 2 : (at[0] & 0xf0) == 0xe0 ? 3 :
+		at[0] >= 0xf0 && at[0] < 0xf5 ? 4 : 0;
+
+	if (size < 2 || size > left)
+		return size > left ? 0 : size;
+	code = at[0] & (0x7fu >> size);
+	for (size_t i = 1; i < size; i++) {
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (at[i] & 0x3fu);
+	}
+	if ((size == 3 && (code < 0x800 || (code >= 0xd800 && code < 0xe000))) ||
+	    (size == 4 && (code < 0x10000 || code > 0x10ffff)))
+		return 0;
+	return size;
+}
+
+static void json_quote(struct buf *out, const uint8_t *bytes, size_t size)
+{
+	buf_putc(out, '"');
+	for (size_t i = 0, step; i < size; i += step) {
+		step = utf8_length(bytes + i, size - i);
+		if (!step) {
+			buf_puts(out, "\xef\xbf\xbd");
+			step = 1;
+		} else if (bytes[i] == '"' || bytes[i] == '\\') {
+			buf_printf(out, "\\%c", bytes[i]);
+		} else if (bytes[i] < ' ' || bytes[i] == 0x7f) {
+			buf_printf(out, bytes[i] == '\n' ? "\\n" : bytes[i] == '\t' ? "\\t" : "\\u%04x", bytes[i]);
+		} else {
+			buf_add(out, bytes + i, step);
+		}
+	}
+	buf_putc(out, '"');
+}
+
+static bool is_utf8(const uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0, step; i < size; i += step)
+		if (!(step = utf8_length(bytes + i, size - i)))
+			return false;
+	return true;
+}
+
+static void base64(struct buf *out, const uint8_t *bytes, size_t size)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (size_t i = 0; i < size; i += 3) {
+		uint32_t left = (uint32_t)(size - i);
+		uint32_t group = (uint32_t)bytes[i] << 16 | (left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
+			(left > 2 ? bytes[i + 2] : 0);
+
+		buf_putc(out, digits[group >> 18]);
+		buf_putc(out, digits[group >> 12 & 63]);
+		buf_putc(out, left > 1 ? digits[group >> 6 & 63] : '=');
+		buf_putc(out, left > 2 ? digits[group & 63] : '=');
+	}
+}
+
+void json_string(struct buf *out, const char *text)
+{
+	json_quote(out, (const uint8_t *)text, strlen(text));
+}
+
+void json_bytes(struct buf *out, const uint8_t *bytes, size_t size, bool cut, uint64_t full)
+{
+	bool text = is_utf8(bytes, size);
+
+	if (text && !cut) {
+		json_quote(out, bytes, size);
+		return;
+	}
+	buf_putc(out, '{');
+	if (!text) {
+		buf_puts(out, "\"b64\":\"");
+		base64(out, bytes, size);
+		buf_puts(out, "\",");
+	}
+	buf_puts(out, "\"text\":");
+	json_quote(out, bytes, size);
+	if (cut)
+		buf_puts(out, ",\"truncated\":true");
+	if (cut && full)
+		buf_printf(out, ",\"len\":%llu", (unsigned long long)full);
+	buf_putc(out, '}');
+}
+
+static void json_flags(struct buf *out, const struct value *value)
+{
+	unsigned long long rest = value->number;
+	bool any = false;
+
+	buf_printf(out, "{\"value\":\"0x%llx\",\"names\":[", rest);
+	if (value->first_name) {
+		json_string(out, value->first_name);
+		any = true;
+		rest &= ~value->first_mask;
+	}
+	for (uint32_t i = 0; value->set && i < value->set->count; i++) {
+		const struct constant *item = &value->set->items[i];
+
+		if (item->value ? (rest & item->value) != item->value : value->number != 0)
+			continue;
+		buf_puts(out, any ? ",\"" : "\"");
+		buf_printf(out, "%s\"", item->name);
+		any = true;
+		rest &= ~item->value;
+	}
+	buf_printf(out, "],\"rest\":\"0x%llx\"}", rest);
+}
+
+static void json_enum(struct buf *out, const struct value *value)
+{
+	const char *name = constant_name(value->set, value->number);
+
+	if (value->number <= (1ull << 53) || value->number >= (uint64_t)-(1ll << 31))
+		buf_printf(out, "{\"value\":%lld,\"name\":", (long long)value->number);
+	else
+		buf_printf(out, "{\"value\":\"%#llx\",\"name\":", (unsigned long long)value->number);
+	if (name)
+		json_string(out, name);
+	else
+		buf_puts(out, "null");
+	buf_putc(out, '}');
+}
+
+static void json_members(struct buf *out, const struct value *value)
+{
+	bool object = value->type == VALUE_STRUCT;
+
+	buf_putc(out, object ? '{' : '[');
+	for (const struct value *at = value->child; at; at = at->next) {
+		if (at != value->child)
+			buf_putc(out, ',');
+		if (object) {
+			json_string(out, at->name ? at->name : "");
+			buf_putc(out, ':');
+		}
+		render_json(out, at);
+	}
+	if (object && value->elided)
+		buf_printf(out, "%s\"elided\":%u", value->child ? "," : "", value->elided);
+	buf_putc(out, object ? '}' : ']');
+}
+
+static void json_fd(struct buf *out, const struct value *value)
+{
+	buf_printf(out, "{\"value\":%d", (int32_t)value->number);
+	if (value->path) {
+		buf_puts(out, ",\"path\":");
+		json_bytes(out, (const uint8_t *)value->path, strlen(value->path), false, 0);
+	}
+	buf_putc(out, '}');
+}
+
+void render_json(struct buf *out, const struct value *value)
+{
+	unsigned long long number = value->number;
+
+	switch (value->type) {
+	case VALUE_NULL: buf_puts(out, "null"); break;
+	case VALUE_INT: buf_printf(out, "%lld", (long long)number); break;
+	case VALUE_UINT: buf_printf(out, "%llu", number); break;
+	case VALUE_DECIMAL: buf_printf(out, "\"%lld\"", (long long)number); break;
+	case VALUE_UDECIMAL: buf_printf(out, "\"%llu\"", number); break;
+	case VALUE_HEX: buf_printf(out, "\"0x%llx\"", number); break;
+	case VALUE_OCTAL: buf_printf(out, "\"0%03llo\"", number); break;
+	case VALUE_ADDR: buf_printf(out, number ? "{\"addr\":\"0x%llx\"}" : "null", number); break;
+	case VALUE_FAULT: buf_printf(out, "{\"addr\":\"0x%llx\",\"error\":\"EFAULT\"}", number); break;
+	case VALUE_BYTES: json_bytes(out, value->bytes, value->size, value->cut, value->full); break;
+	case VALUE_FLAGS: json_flags(out, value); break;
+	case VALUE_ENUM: json_enum(out, value); break;
+	case VALUE_FD: json_fd(out, value); break;
+	case VALUE_STRUCT:
+	case VALUE_ARRAY: json_members(out, value); break;
+	case VALUE_CHANGE:
+		buf_puts(out, "{\"in\":");
+		render_json(out, value->child);
+		buf_puts(out, ",\"out\":");
+		render_json(out, value->last);
+		buf_putc(out, '}');
+		break;
+	}
+}

@@ -1,0 +1,160 @@
+/* Prints a value tree as strace does. */
+#include <ctype.h>
+#include <string.h>
+#include "format.h"
+#include "value.h"
+
+static bool wants_hex(const uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (bytes[i] > 0x7e || (bytes[i] < ' ' && !(bytes[i] >= '\t' && bytes[i] <= '\r')))
+			return true;
+	return false;
+}
+
+static void octal_escape(struct buf *out, const uint8_t *bytes, size_t size, size_t i)
+{
+	bool digit_follows = i + 1 < size && bytes[i + 1] >= '0' && bytes[i + 1] <= '9';
+
+	buf_printf(out, digit_follows ? "\\%03o" : "\\%o", bytes[i]);
+}
+
+static void quote(struct buf *out, const uint8_t *bytes, size_t size, bool hex)
+{
+	static const char named[] = "\tt\nn\vv\ff\rr\"\"\\\\";
+
+	buf_putc(out, '"');
+	for (size_t i = 0; i < size; i++) {
+		const char *escape = NULL;
+
+		if (hex) {
+			buf_printf(out, "\\x%02x", bytes[i]);
+			continue;
+		}
+		for (const char *at = named; *at && !escape; at += 2)
+			if ((uint8_t)*at == bytes[i])
+				escape = at + 1;
+		if (escape)
+			buf_printf(out, "\\%c", *escape);
+		else if (bytes[i] >= ' ' && bytes[i] <= '~')
+			buf_putc(out, (char)bytes[i]);
+		else
+			octal_escape(out, bytes, size, i);
+	}
+	buf_putc(out, '"');
+}
+
+static void text_bytes(struct buf *out, const struct value *value, const struct format_options *options)
+{
+	bool hex = value->hex || options->hex_strings > 1 ||
+		(options->hex_strings == 1 && wants_hex(value->bytes, value->size));
+
+	if (value->abstract)
+		buf_putc(out, '@');
+	quote(out, value->bytes, value->size, hex);
+	if (value->cut)
+		buf_puts(out, "...");
+}
+
+void text_flags(struct buf *out, uint64_t value, const struct constant_set *set)
+{
+	uint64_t rest = value;
+	bool any = false;
+
+	for (uint32_t i = 0; set && i < set->count; i++) {
+		const struct constant *item = &set->items[i];
+
+		if (value ? (item->value && (rest & item->value) == item->value) : item->value == 0) {
+			if (any)
+				buf_putc(out, '|');
+			buf_puts(out, item->name);
+			any = true;
+			rest &= ~item->value;
+			if (!rest)
+				return;
+		}
+	}
+	if (any)
+		buf_printf(out, "|%#llx", (unsigned long long)rest);
+	else if (!value || !set || !set->unknown)
+		buf_printf(out, "%#llx", (unsigned long long)value);
+	else
+		buf_printf(out, "%#llx /* %s */", (unsigned long long)value, set->unknown);
+}
+
+static void text_enum(struct buf *out, const struct value *value)
+{
+	const char *name = constant_name(value->set, value->number);
+
+	if (name)
+		buf_puts(out, name);
+	else
+		buf_printf(out, "%#llx", (unsigned long long)value->number);
+	if (!name && value->set && value->set->unknown)
+		buf_printf(out, " /* %s */", value->set->unknown);
+}
+
+static void text_members(struct buf *out, const struct value *value, const struct format_options *options)
+{
+	bool first = true;
+
+	buf_putc(out, value->type == VALUE_STRUCT ? '{' : '[');
+	for (const struct value *at = value->child; at; at = at->next) {
+		if (at->hidden)
+			continue;
+		if (!first)
+			buf_puts(out, ", ");
+		first = false;
+		if (at->name && !at->bare)
+			buf_printf(out, "%s=", at->name);
+		render_text(out, at, options);
+	}
+	if (value->elided)
+		buf_puts(out, first ? "..." : ", ...");
+	buf_putc(out, value->type == VALUE_STRUCT ? '}' : ']');
+}
+
+static void text_fd(struct buf *out, const struct value *value)
+{
+	if ((int32_t)value->number == -100)
+		buf_puts(out, "AT_FDCWD");
+	else
+		buf_printf(out, "%d", (int32_t)value->number);
+	if (value->path)
+		buf_printf(out, "<%s>", value->path);
+}
+
+void render_text(struct buf *out, const struct value *value, const struct format_options *options)
+{
+	unsigned long long number = value->number;
+
+	if (value->text) {
+		buf_puts(out, value->text);
+		goto comment;
+	}
+	switch (value->type) {
+	case VALUE_NULL: buf_puts(out, "NULL"); break;
+	case VALUE_INT:
+	case VALUE_DECIMAL: buf_printf(out, "%lld", (long long)number); break;
+	case VALUE_UINT:
+	case VALUE_UDECIMAL: buf_printf(out, "%llu", number); break;
+	case VALUE_HEX: buf_printf(out, "%#llx", number); break;
+	case VALUE_OCTAL: buf_printf(out, number ? "0%03llo" : "000", number); break;
+	case VALUE_ADDR:
+	case VALUE_FAULT: buf_printf(out, number ? "%#llx" : "NULL", number); break;
+	case VALUE_BYTES: text_bytes(out, value, options); break;
+	case VALUE_FLAGS: text_flags(out, number, value->set); break;
+	case VALUE_ENUM: text_enum(out, value); break;
+	case VALUE_FD: text_fd(out, value); break;
+	case VALUE_STRUCT:
+	case VALUE_ARRAY: text_members(out, value, options); break;
+	case VALUE_CHANGE:
+		render_text(out, value->child, options);
+		buf_puts(out, " => ");
+		render_text(out, value->last, options);
+		break;
+	}
+comment:
+	if (value->comment)
+		buf_puts(out, value->comment);
+}

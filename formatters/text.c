@@ -1,0 +1,325 @@
+/* The text output: strace's lines. Keeps one ENTER back to see whether its EXIT follows at once. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include "decode.h"
+
+struct formatter {
+	FILE *out;
+	struct format_options options;
+	struct arena arena;
+	struct buf line;
+	struct event pending;      /* type EVENT_ENTER while one is held */
+	bool held;
+	_Alignas(8) unsigned char record[RECORD_MAX];
+	uint64_t *open;            /* ids of calls printed as <unfinished ...> */
+	size_t open_count, open_size;
+	uint64_t last_ns;          /* -r */
+	bool any;
+};
+
+static struct formatter *text_open(FILE *out, const struct format_options *options)
+{
+	struct formatter *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->out = out;
+	f->options = *options;
+	if (!f->options.columns)
+		f->options.columns = 40;
+	return f;
+}
+
+static void put_time(struct formatter *f, uint64_t ts_ns)
+{
+	uint64_t now = f->options.start_realtime_ns + ts_ns, delta = f->any && ts_ns > f->last_ns ? ts_ns - f->last_ns : 0;
+	unsigned long long micros = now / 1000 % 1000000;
+	time_t seconds = (time_t)(now / 1000000000);
+	char clock[32] = "";
+	struct tm tm;
+
+	strftime(clock, sizeof(clock), "%H:%M:%S", localtime_r(&seconds, &tm));
+	switch (f->options.time_style) {
+	case TIME_NONE: break;
+	case TIME_SECONDS: buf_printf(&f->line, "%s ", clock); break;
+	case TIME_MICROS: buf_printf(&f->line, "%s.%06llu ", clock, micros); break;
+	case TIME_UNIX: buf_printf(&f->line, "%lld.%06llu ", (long long)seconds, micros); break;
+	case TIME_RELATIVE: buf_printf(&f->line, "%6llu.%06llu ", (unsigned long long)(delta / 1000000000),
+			(unsigned long long)(delta / 1000 % 1000000)); break;
+	}
+	f->last_ns = ts_ns;
+	f->any = true;
+}
+
+static void put_leader(struct formatter *f, int32_t tid, uint64_t ts_ns)
+{
+	if (f->options.show_pid)
+		buf_printf(&f->line, f->options.output_is_file ? "%-5d " : "[pid %5d] ", tid);
+	put_time(f, ts_ns);
+}
+
+static void put_line(struct formatter *f)
+{
+	buf_putc(&f->line, '\n');
+	buf_flush(&f->line, f->out);
+}
+
+static const struct syscall_row *row_of(const struct record *rec)
+{
+	uint32_t nr = (uint32_t)rec->nr;
+
+	return rec->abi != ABI_I386 && nr < syscalls_x86_64_count && syscalls_x86_64[nr].name ? &syscalls_x86_64[nr] : NULL;
+}
+
+static const char *name_of(struct formatter *f, const struct record *rec)
+{
+	uint32_t nr = (uint32_t)rec->nr;
+
+	if (row_of(rec))
+		return row_of(rec)->name;
+	if (rec->abi == ABI_I386 && nr < syscalls_i386_count && syscalls_i386_names[nr])
+		return syscalls_i386_names[nr];
+	return arena_printf(&f->arena, "syscall_%#x", nr);
+}
+
+static struct decode decode_of(struct formatter *f, const struct event *event)
+{
+	struct decode d = { .rec = event->record, .row = row_of(event->record), .options = &f->options, .arena = &f->arena };
+
+	d.exiting = event->type == EVENT_EXIT && event->state != CALL_UNFINISHED;
+	d.failed = d.exiting && d.rec->ret < 0 && d.rec->ret >= -4095;
+	return d;
+}
+
+/* Arguments from..to of the call; raw hex when nothing is known of it. */
+static void put_args(struct formatter *f, const struct event *event, int from, int to)
+{
+	struct decode d = decode_of(f, event);
+	struct value *args[6];
+	int count = 6, shown = 0;
+
+	if (!d.row) {
+		for (int i = from; i < count && i < to; i++)
+			buf_printf(&f->line, i ? ", %#llx" : "%#llx", (unsigned long long)d.rec->args[i]);
+		return;
+	}
+	if (!strcmp(d.row->name, "clone") && (count = decode_clone(&d, args) ? 6 : 0)) {
+		bool first = true;
+		for (int i = 0; i < count && args[i]; i++, first = false) {
+			buf_printf(&f->line, first ? "%s=" : ", %s=", args[i]->name);
+			render_text(&f->line, args[i], &f->options);
+		}
+		return;
+	}
+	count = decode_args(&d, args);
+	for (int i = 0; i < count && i < to; i++) {
+		if (args[i]->hidden)
+			continue;
+		if (i >= from) {
+			if (shown && i > from)
+				buf_puts(&f->line, ", ");
+			render_text(&f->line, args[i], &f->options);
+		}
+		shown++;
+	}
+	if (to < count && shown && !args[to]->hidden)
+		buf_puts(&f->line, ", ");
+}
+
+static int entry_args(const struct record *rec)
+{
+	const struct syscall_row *row = row_of(rec);
+
+	return row ? row->entry_args : 6;
+}
+
+static void flush_pending(struct formatter *f, const char *why)
+{
+	const struct event *event = &f->pending;
+
+	if (!f->held)
+		return;
+	f->held = false;
+	put_leader(f, event->tid, event->start_ns ? event->start_ns : event->ts_ns);
+	buf_printf(&f->line, "%s(", name_of(f, event->record));
+	put_args(f, event, 0, entry_args(event->record));
+	buf_puts(&f->line, why);
+	if (f->open_count == f->open_size) {
+		size_t size = f->open_size ? f->open_size * 2 : 64;
+		uint64_t *grown = realloc(f->open, size * sizeof(*grown));
+
+		if (grown)
+			f->open = grown, f->open_size = size;
+	}
+	if (f->open_count < f->open_size)
+		f->open[f->open_count++] = event->id;
+	put_line(f);
+}
+
+static void hold(struct formatter *f, const struct event *event)
+{
+	if (event->record->size > sizeof(f->record))
+		return;
+	f->pending = *event;
+	memcpy(f->record, event->record, event->record->size);
+	f->pending.record = (const struct record *)f->record;
+	f->held = true;
+}
+
+/* True, once, when the call was printed as unfinished. */
+static bool take_open(struct formatter *f, uint64_t id)
+{
+	for (size_t i = f->open_count; i-- > 0;)
+		if (f->open[i] == id) {
+			f->open[i] = f->open[--f->open_count];
+			return true;
+		}
+	return false;
+}
+
+static void put_ret(struct formatter *f, const struct event *event)
+{
+	struct decode d = decode_of(f, event);
+	unsigned long long ret = (unsigned long long)d.rec->ret;
+	int number = (int)-d.rec->ret, kind = d.row ? d.row->ret : RET_INT;
+	const struct piece *path = piece_find(d.rec, PIECE_ARG_RET, PIECE_FDPATH, 0, -1);
+	const char *note;
+
+	if (!d.exiting || (kind == RET_VOID && event->state != CALL_DONE)) {
+		buf_puts(&f->line, "?");
+		return;
+	}
+	if (d.failed && restart_text(number)) {
+		buf_printf(&f->line, "? %s (%s)", errno_name(number), restart_text(number));
+	} else if (d.failed) {
+		if (errno_name(number))
+			buf_printf(&f->line, "-1 %s (%s)", errno_name(number), strerrordesc_np(number) ?: "Unknown error");
+		else
+			buf_printf(&f->line, "-1 (errno %d)", number);
+	} else if (kind == RET_HEX || (kind == RET_FCNTL && (d.rec->args[1] == 1 || d.rec->args[1] == 3))) {
+		buf_printf(&f->line, "%#llx", ret);
+	} else if (kind == RET_MODE) {
+		buf_printf(&f->line, "%#03llo", ret);
+	} else {
+		buf_printf(&f->line, kind == RET_UINT ? "%llu" : "%lld", ret);
+	}
+	if (!d.failed && path && path->status == PIECE_OK && f->options.fd_paths)
+		buf_printf(&f->line, "<%.*s>", (int)path->size, (const char *)piece_data(path));
+	note = d.row ? decode_ret_note(&d) : NULL;
+	if (note)
+		buf_puts(&f->line, note);
+}
+
+static const char *place_text(struct formatter *f, const struct place *place)
+{
+	if (!place->object)
+		return arena_printf(&f->arena, "%#llx", (unsigned long long)place->addr);
+	return arena_printf(&f->arena, "%s+%#llx", place->object, (unsigned long long)place->offset);
+}
+
+static void put_tail(struct formatter *f, const struct event *event)
+{
+	const struct record *rec = event->record;
+	size_t column;
+
+	buf_puts(&f->line, ") ");
+	for (column = f->line.len; column < f->options.columns; column++)
+		buf_putc(&f->line, ' ');
+	buf_puts(&f->line, "= ");
+	put_ret(f, event);
+	if (f->options.call_times && event->state != CALL_UNFINISHED) {
+		uint64_t micros = event->ts_ns > event->start_ns ? (event->ts_ns - event->start_ns) / 1000 : 0;
+
+		buf_printf(&f->line, " <%llu.%06llu>", (unsigned long long)(micros / 1000000), (unsigned long long)(micros % 1000000));
+	}
+	if (f->options.via && rec->via && rec->via <= libc_functions_count)
+		buf_printf(&f->line, " via %s (%s)", libc_functions[rec->via - 1], place_text(f, &event->caller));
+	put_line(f);
+}
+
+static void text_exit(struct formatter *f, const struct event *event)
+{
+	const char *name = name_of(f, event->record);
+	bool resumed;
+
+	if (f->held && f->pending.id == event->id) {
+		f->held = false;
+		if (event->state == CALL_UNFINISHED && strcmp(name, "exit_group") && strcmp(name, "exit")) {
+			put_leader(f, event->tid, event->start_ns);
+			buf_printf(&f->line, "%s(", name);
+			put_args(f, event, 0, entry_args(event->record));
+			buf_puts(&f->line, " <unfinished ...>");
+			put_tail(f, event);
+			return;
+		}
+	} else {
+		flush_pending(f, " <unfinished ...>");
+	}
+	resumed = take_open(f, event->id);
+	put_leader(f, event->tid, resumed ? event->ts_ns : event->start_ns);
+	buf_printf(&f->line, resumed ? "<... %s resumed>" : "%s(", name);
+	if (!resumed || event->state != CALL_UNFINISHED)
+		put_args(f, event, resumed ? entry_args(event->record) : 0, 6);
+	put_tail(f, event);
+}
+
+static void text_exited(struct formatter *f, int status)
+{
+	if (WIFSIGNALED(status))
+		buf_printf(&f->line, "+++ killed by %s%s +++", signal_name(WTERMSIG(status)) ?: "?",
+			WCOREDUMP(status) ? " (core dumped)" : "");
+	else
+		buf_printf(&f->line, "+++ exited with %d +++", WEXITSTATUS(status));
+}
+
+static void text_signal(struct formatter *f, const struct event *event)
+{
+	struct decode d = { .options = &f->options, .arena = &f->arena };
+
+	if (!event->siginfo)
+		return;
+	buf_printf(&f->line, "--- %s ", signal_name(event->siginfo->si_signo) ?: "?");
+	render_text(&f->line, decode_siginfo(&d, event->siginfo), &f->options);
+	buf_puts(&f->line, " ---");
+}
+
+static void text_event(struct formatter *f, const struct event *event)
+{
+	arena_reset(&f->arena);
+	if (event->type == EVENT_EXIT) {
+		text_exit(f, event);
+		return;
+	}
+	if (event->type == EVENT_PROCESS || event->type == EVENT_NOTE)
+		return;
+	flush_pending(f, " <unfinished ...>");
+	if (event->type == EVENT_ENTER) {
+		hold(f, event);
+		return;
+	}
+	put_leader(f, event->tid, event->ts_ns);
+	if (event->type == EVENT_SIGNAL)
+		text_signal(f, event);
+	else if (event->type == EVENT_STOP)
+		buf_printf(&f->line, "--- stopped by %s ---", signal_name(event->status) ?: "?");
+	else if (event->type == EVENT_EXITED)
+		text_exited(f, event->status);
+	else
+		buf_printf(&f->line, "+++ lost %llu events +++", (unsigned long long)event->count);
+	put_line(f);
+}
+
+static void text_close(struct formatter *f, bool complete, uint64_t lost)
+{
+	(void)complete, (void)lost;
+	flush_pending(f, " <unfinished ...>");
+	fflush(f->out);
+	arena_destroy(&f->arena);
+	free(f->line.data);
+	free(f->open);
+	free(f);
+}
+
+const struct formatter_ops formatter_text = { text_open, text_event, text_close };

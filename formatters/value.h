@@ -1,0 +1,82 @@
+/* The tree a decoder makes of an argument and the renderers print, and the arena and buffer they use.
+ * Nodes live in the arena: one event long, never freed one by one. */
+#ifndef VTRACE_FORMATTERS_VALUE_H
+#define VTRACE_FORMATTERS_VALUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "tables.h"
+
+struct arena_block { struct arena_block *next; size_t size, used; max_align_t data[]; };
+struct arena { struct arena_block *first, *at; };
+
+void *arena_alloc(struct arena *arena, size_t size); /* zeroed; never NULL: out of memory ends vtrace */
+char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void arena_reset(struct arena *arena);
+void arena_destroy(struct arena *arena);
+
+struct buf { char *data; size_t len, size; };
+void buf_add(struct buf *buf, const void *data, size_t size);
+void buf_puts(struct buf *buf, const char *text);
+void buf_putc(struct buf *buf, char c);
+void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buf_flush(struct buf *buf, FILE *out);
+
+enum value_type {
+	VALUE_NULL,     /* NULL pointer */
+	VALUE_INT,      /* JSON number */
+	VALUE_UINT,
+	VALUE_DECIMAL,  /* signed 64-bit, string in JSON */
+	VALUE_UDECIMAL,
+	VALUE_HEX,      /* "0x.." */
+	VALUE_OCTAL,
+	VALUE_ADDR,     /* an address that was not followed */
+	VALUE_FAULT,    /* an address that could not be read */
+	VALUE_BYTES,
+	VALUE_FLAGS,
+	VALUE_ENUM,
+	VALUE_FD,
+	VALUE_STRUCT,
+	VALUE_ARRAY,
+	VALUE_CHANGE,   /* two children: before and after, "a => b" */
+};
+
+struct value {
+	enum value_type type;
+	bool bare;              /* text: member without its name= */
+	bool hidden;            /* not in the text: JSON only */
+	bool cut;               /* VALUE_BYTES: there is more */
+	bool hex;               /* VALUE_BYTES: always \x.. */
+	bool abstract;          /* VALUE_BYTES: @"..." of AF_UNIX */
+	const char *name;       /* member name, or NULL */
+	const char *text;       /* text form, when it is not what the type says */
+	const char *comment;    /* text: printed after the value */
+	const char *path;       /* VALUE_FD */
+	uint64_t number;
+	uint64_t full;          /* VALUE_BYTES: length when it was not cut; 0 unknown */
+	const struct constant_set *set;
+	const char *first_name; /* VALUE_FLAGS: name of the bits in first_mask (O_RDWR, MAP_PRIVATE) */
+	uint64_t first_mask;
+	const uint8_t *bytes;
+	size_t size;
+	uint32_t elided;        /* VALUE_STRUCT, VALUE_ARRAY: members left out */
+	struct value *next, *child, *last;
+};
+
+struct value *value_new(struct arena *arena, enum value_type type, uint64_t number);
+struct value *value_set(struct arena *arena, enum value_type type, uint64_t number, const struct constant_set *set);
+/* Appends `child` under `parent` with a member name (or NULL); returns `child`. */
+struct value *value_add(struct value *parent, const char *name, struct value *child);
+
+struct format_options;
+void render_text(struct buf *out, const struct value *value, const struct format_options *options);
+void render_json(struct buf *out, const struct value *value);
+void json_string(struct buf *out, const char *text);
+void json_bytes(struct buf *out, const uint8_t *bytes, size_t size, bool cut, uint64_t full);
+/* Flags as strace prints them: names, rest in hex, comment when nothing matched. */
+void text_flags(struct buf *out, uint64_t value, const struct constant_set *set);
+const char *constant_name(const struct constant_set *set, uint64_t value);
+
+#endif

@@ -1,0 +1,44 @@
+/* From the control socket and the rings to moments. Knows which thread writes where and which call each is in. */
+#ifndef VTRACE_FRONT_DRAIN_H
+#define VTRACE_FRONT_DRAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "merge.h"
+#include "source.h"
+#include "table.h"
+
+/* A thread as the drain sees it. */
+struct flow {
+	int32_t pid, tid;
+	struct source *source;      /* NULL: by ptrace */
+	struct call *open;          /* the call it is in, once its ENTER was added; a reference */
+	uint64_t open_since;        /* of a record seen open, its ENTER not yet added; else 0 */
+	uint64_t closed_since;      /* start of the last call an exec or an end closed */
+};
+
+struct drain {
+	int socket;
+	struct merge *merge;        /* borrowed */
+	struct table flows, arenas; /* struct flow by tid, struct front_arena by id */
+	struct source **sources;
+	size_t source_count, source_capacity;
+	uint64_t next_id;
+	int32_t program;            /* pid of the program, 0 until it is there */
+	bool busy;                  /* something came in the last round */
+	bool crowded;               /* and a ring was well filled: do not sleep */
+	bool ended;                 /* MSG_FINISHED, MSG_FAILED, or the keeper is gone */
+	bool finished, failed;      /* which */
+	struct control last;        /* that message */
+	char what[256];             /* and MSG_FAILED's payload */
+	char *buffer;               /* CONTROL_MAX + 1 */
+	struct record *record;      /* RECORD_MAX */
+};
+
+void drain_open(struct drain *drain, int socket, struct merge *merge);
+void drain_close(struct drain *drain);
+/* One round over all rings and the socket. Moments up to the returned time are all there. */
+uint64_t drain_round(struct drain *drain);
+
+#endif

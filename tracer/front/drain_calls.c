@@ -1,0 +1,107 @@
+/* The ENTER and EXIT of each record. A program may write any time into its ring: times are put into the order
+ * start, end, now. */
+#include <string.h>
+#include "clock.h"
+#include "drain_calls.h"
+#include "memory.h"
+
+#define FIRST_RESTART 512
+#define LAST_RESTART 516
+
+static void add_moment(struct drain *drain, enum moment_kind kind, struct call *call, uint64_t tsc)
+{
+	call->references++;
+	merge_add(drain->merge, (struct moment){ .tsc = tsc, .kind = kind, .call = call });
+}
+
+static void tame_times(struct record *record)
+{
+	uint64_t now = tsc_now();
+
+	if (record->start_tsc > now)
+		record->start_tsc = now;
+	if (!record->end_tsc)
+		return;
+	if (record->end_tsc > now)
+		record->end_tsc = now;
+	if (record->end_tsc < record->start_tsc)
+		record->end_tsc = record->start_tsc;
+}
+
+static struct call *begin(struct drain *drain, const struct flow *flow, struct record *record)
+{
+	tame_times(record);
+	record->pid = flow->pid;
+	record->tid = flow->tid;
+	struct call *call = call_create(record, record->size);
+
+	call->id = drain->next_id++;
+	call->pid = flow->pid;
+	call->tid = flow->tid;
+	add_moment(drain, MOMENT_ENTER, call, record->start_tsc);
+	return call;
+}
+
+static void end(struct drain *drain, struct call *call, enum call_state state, uint64_t tsc)
+{
+	call->state = state;
+	add_moment(drain, MOMENT_EXIT, call, tsc);
+	call_release(call);
+}
+
+static enum call_state state_of(const struct record *record)
+{
+	return record->ret >= -LAST_RESTART && record->ret <= -FIRST_RESTART ? CALL_INTERRUPTED : CALL_DONE;
+}
+
+void flow_open(struct drain *drain, struct flow *flow, struct record *record)
+{
+	flow_close(drain, flow, CALL_UNFINISHED, record->start_tsc);
+	flow->open_since = 0;
+	flow->open = begin(drain, flow, record);
+}
+
+void flow_open_from_ring(struct drain *drain, struct flow *flow)
+{
+	flow->open_since = 0;
+	if (source_copy_open(flow->source, drain->record))
+		flow_open(drain, flow, drain->record);
+}
+
+static void replace_record(struct call *call, const struct record *record)
+{
+	free(call->record);
+	call->record = allocate(record->size);
+	memcpy(call->record, record, record->size);
+}
+
+void flow_complete(struct drain *drain, struct flow *flow, struct record *record)
+{
+	struct call *call = flow->open;
+
+	tame_times(record);
+	if (flow->closed_since && flow->closed_since == record->start_tsc)
+		return;
+	if (call && call->record->start_tsc == record->start_tsc) {
+		replace_record(call, record);
+		flow->open = NULL;
+	} else {
+		flow_close(drain, flow, CALL_UNFINISHED, record->start_tsc);
+		call = begin(drain, flow, record);
+	}
+	flow->open_since = 0;
+	end(drain, call, state_of(record), record->end_tsc ? record->end_tsc : record->start_tsc);
+}
+
+void flow_close(struct drain *drain, struct flow *flow, enum call_state state, uint64_t tsc)
+{
+	struct call *call = flow->open;
+
+	if (!call)
+		return;
+	flow->open = NULL;
+	flow->closed_since = call->record->start_tsc;
+	call->record->end_tsc = tsc;
+	call->record->ret = 0;
+	end(drain, call, state, tsc);
+}

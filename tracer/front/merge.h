@@ -1,0 +1,48 @@
+/* Moments of all threads, put into the order in which they happened. */
+#ifndef VTRACE_FRONT_MERGE_H
+#define VTRACE_FRONT_MERGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "control.h"
+#include "format.h"
+
+/* One syscall, from its ENTER to its EXIT; each of the two moments and the drain hold a reference. */
+struct call {
+	unsigned references;
+	uint64_t id;
+	int32_t pid, tid;          /* EXIT: tid is the leader's after an exec by another thread */
+	struct record *record;     /* validated copy; the complete one once there is one */
+	enum call_state state;
+	/* Filled when ENTER is reported. */
+	bool entered, shown, delayed;
+	uint64_t start_ns;
+	struct place site, caller;
+	enum raw_state raw;
+	const char *comm;
+};
+
+/* A control datagram, payload behind the head and followed by a NUL. */
+struct message { struct control head; char payload[]; };
+
+enum moment_kind { MOMENT_ENTER, MOMENT_EXIT, MOMENT_MESSAGE };
+struct moment {
+	uint64_t tsc, sequence;
+	enum moment_kind kind;
+	struct call *call;         /* ENTER, EXIT: a reference */
+	struct message *message;   /* MESSAGE: owned */
+};
+
+struct merge { struct moment *heap; size_t count, capacity; uint64_t sequence; };
+
+struct call *call_create(const struct record *record, uint64_t bytes);
+void call_release(struct call *call);
+/* Takes the moment. Equal times keep the order of their adding. */
+void merge_add(struct merge *merge, struct moment moment);
+/* The earliest moment not later than `limit`, which becomes the caller's. */
+bool merge_take(struct merge *merge, uint64_t limit, struct moment *moment);
+void moment_release(struct moment *moment);
+void merge_close(struct merge *merge);
+
+#endif

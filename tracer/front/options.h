@@ -1,0 +1,38 @@
+/* The command line: strace's letters and long names, and a few of our own. */
+#ifndef VTRACE_FRONT_OPTIONS_H
+#define VTRACE_FRONT_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "filter.h"
+#include "format.h"
+
+enum trace_format { FORMAT_BY_NAME, FORMAT_TEXT, FORMAT_JSON, FORMAT_JSONL };
+enum summary_mode { SUMMARY_OFF, SUMMARY_ONLY, SUMMARY_ALSO };
+
+#define OPTIONS_ERROR 512
+
+struct options {
+	bool follow, append, call_times, fd_paths, verbose, wall_clock, via, no_agent, no_patch, help, version;
+	bool quiet_given;
+	int hex_strings, quiet_count, time_count;
+	enum time_style time_style;
+	enum trace_format format;
+	enum summary_mode summary;
+	uint32_t string_limit, columns;
+	const char *output, *sort;
+	struct filter filter;
+	const char **environment; /* VAR=VALUE sets, VAR removes; in order */
+	size_t environment_count;
+	const char **filter_texts; /* as given, for the JSON header */
+	uint32_t filter_count;
+	char **program;           /* NULL-terminated; borrowed from argv */
+};
+
+/* argv is borrowed. False with one line in `error`. */
+bool options_parse(struct options *options, int argc, char **argv, char error[OPTIONS_ERROR]);
+void options_close(struct options *options);
+void options_help(FILE *out);
+
+#endif

@@ -1,0 +1,203 @@
+/* The main loop: drain, merge, report; and what stands before and after it. */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include "die.h"
+#include "drain.h"
+#include "launch_keeper.h"
+#include "memory.h"
+#include "output.h"
+#include "report.h"
+#include "session.h"
+
+#ifndef VTRACE_VERSION
+#define VTRACE_VERSION "0"
+#endif
+
+#define WAIT_BUSY_MS 1
+#define WAIT_IDLE_MS 20
+
+struct session {
+	const struct options *options;
+	struct output output;
+	struct format_options format_options;
+	struct utsname kernel;
+	char cwd[PATH_MAX];
+	struct tsc_clock clock;
+	struct keeper_process keeper;
+	struct merge merge;
+	struct drain drain;
+	struct report report;
+};
+
+static const struct formatter_ops *formatter_for(const struct options *options)
+{
+	if (options->summary == SUMMARY_ONLY)
+		return NULL;
+	switch (options->format) {
+	case FORMAT_JSON:
+		return &formatter_json;
+	case FORMAT_JSONL:
+		return &formatter_jsonl;
+	case FORMAT_TEXT:
+	case FORMAT_BY_NAME:
+		break;
+	}
+	return &formatter_text;
+}
+
+static void fill_format_options(struct session *session, int argc, char **argv)
+{
+	const struct options *options = session->options;
+
+	if (!getcwd(session->cwd, sizeof(session->cwd)))
+		strcpy(session->cwd, "?");
+	uname(&session->kernel);
+	session->format_options = (struct format_options){
+		.string_limit = options->string_limit, .time_style = options->time_style,
+		.call_times = options->call_times, .fd_paths = options->fd_paths, .verbose = options->verbose,
+		.hex_strings = options->hex_strings, .show_pid = options->follow, .output_is_file = options->output,
+		.via = options->via, .columns = options->columns, .argc = argc, .argv = argv, .version = VTRACE_VERSION,
+		.cwd = session->cwd, .kernel = session->kernel.release,
+		.start_realtime_ns = session->clock.realtime_ns, .start_monotonic_ns = session->clock.start.ns,
+		.filters = options->filter_texts, .filter_count = options->filter_count,
+	};
+}
+
+static void open_report(struct session *session)
+{
+	struct report *report = &session->report;
+
+	*report = (struct report){ .options = session->options, .clock = &session->clock,
+				   .ops = formatter_for(session->options), .format_options = &session->format_options,
+				   .out = session->output.file };
+	if (report->ops)
+		report->formatter = report->ops->open(session->output.file, &session->format_options);
+	if (session->options->summary != SUMMARY_OFF)
+		report->summary = summary_open(session->options->wall_clock);
+	if ((report->ops && !report->formatter) || (session->options->summary != SUMMARY_OFF && !report->summary))
+		die(EXIT_CANNOT_TRACE, "out of memory");
+}
+
+static void open_session(struct session *session, const char *program, int argc, char **argv)
+{
+	const struct options *options = session->options;
+	int err = output_open(&session->output, options->output, options->append);
+
+	if (err)
+		die(EXIT_OUTPUT, "cannot open %s: %s", options->output ? options->output : "stderr", strerror(err));
+	tsc_clock_start(&session->clock);
+	err = keeper_launch(&session->keeper, options, program);
+	if (err)
+		die(EXIT_CANNOT_TRACE, "cannot start the keeper: %s", strerror(err));
+	fill_format_options(session, argc, argv);
+	drain_open(&session->drain, session->keeper.socket, &session->merge);
+	open_report(session);
+}
+
+static void report_until(struct session *session, uint64_t limit)
+{
+	struct moment moment;
+	bool any = false;
+
+	tsc_clock_refine(&session->clock);
+	while (merge_take(&session->merge, limit, &moment)) {
+		report_moment(&session->report, &moment);
+		moment_release(&moment);
+		any = true;
+	}
+	if (any)
+		fflush(session->output.file);
+}
+
+static void wait_for_more(struct session *session, int *wait_ms)
+{
+	struct pollfd fds[2] = { { .fd = session->keeper.socket, .events = POLLIN },
+				 { .fd = session->keeper.signals, .events = POLLIN } };
+
+	if (session->drain.busy)
+		*wait_ms = session->drain.crowded ? 0 : WAIT_BUSY_MS;
+	else
+		*wait_ms = *wait_ms * 2 > WAIT_IDLE_MS ? WAIT_IDLE_MS : *wait_ms ? *wait_ms * 2 : WAIT_BUSY_MS;
+	if (session->drain.program <= 0)
+		fds[1].fd = -1; /* its signals wait until there is a program */
+	poll(fds, 2, *wait_ms);
+}
+
+static void trace(struct session *session)
+{
+	int wait_ms = WAIT_BUSY_MS;
+
+	while (!session->drain.ended) {
+		uint64_t limit = drain_round(&session->drain);
+
+		report_until(session, limit);
+		if (session->drain.ended)
+			break;
+		wait_for_more(session, &wait_ms);
+		keeper_forward_signals(&session->keeper, session->drain.program);
+	}
+	drain_round(&session->drain);
+	report_until(session, UINT64_MAX);
+}
+
+static void close_report(struct session *session)
+{
+	struct report *report = &session->report;
+
+	if (report->ops)
+		report->ops->close(report->formatter, session->drain.finished, report->lost);
+	if (report->summary)
+		summary_close(report->summary, session->output.file, session->options->sort);
+	report_close(report);
+}
+
+static int failure_status(const struct drain *drain, const char *program)
+{
+	int err = drain->last.value;
+
+	if (drain->last.aux == START_EXEC) {
+		warn_line("cannot run '%s': %s", program, strerror(err));
+		return err == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+	}
+	warn_line("cannot trace '%s': %s: %s%s", program, drain->what[0] ? drain->what : "ptrace", strerror(err),
+		  err == EPERM || err == EACCES ? " (tracing is forbidden here: by kernel.yama.ptrace_scope, by another tracer, or by a container's rules)" : "");
+	return EXIT_CANNOT_TRACE;
+}
+
+static int close_session(struct session *session, const char *program)
+{
+	close_report(session);
+	bool written = output_close(&session->output);
+
+	keeper_wait(&session->keeper);
+	int status = EXIT_CANNOT_TRACE;
+
+	if (session->drain.failed)
+		status = failure_status(&session->drain, program);
+	else if (!session->drain.finished)
+		warn_line("the keeper ended early: the trace is cut");
+	else
+		status = written ? end_like(session->drain.last.value) : EXIT_OUTPUT;
+	close(session->keeper.socket);
+	close(session->keeper.signals);
+	drain_close(&session->drain);
+	merge_close(&session->merge);
+	return status;
+}
+
+int session_run(const struct options *options, const char *program, int argc, char **argv)
+{
+	struct session *session = allocate(sizeof(*session));
+
+	session->options = options;
+	open_session(session, program, argc, argv);
+	trace(session);
+	int status = close_session(session, options->program[0]);
+
+	free(session);
+	return status;
+}

@@ -1,0 +1,42 @@
+/* Reading one ring. The program can write into it: every record is copied, and only the validated copy is used. */
+#ifndef VTRACE_FRONT_SOURCE_H
+#define VTRACE_FRONT_SOURCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "ring.h"
+
+/* A mapped arena, shared by the sources that read from it. */
+struct front_arena {
+	unsigned references;               /* sources, and the drain's table while the id is in use */
+	void *map;
+	uint64_t position[ARENA_SLOTS];    /* how far each ring is read */
+};
+
+struct source {
+	struct front_arena *arena;
+	uint32_t slot;
+	bool corrupt;
+	bool ended;       /* its thread is gone: free it when the keeper has closed it */
+	int32_t tid;
+};
+
+enum source_result { SOURCE_NONE, SOURCE_RECORD, SOURCE_CORRUPT };
+
+/* The next complete record into `copy` (RECORD_MAX bytes); its place in the ring is given back. */
+enum source_result source_next(struct source *source, struct record *copy);
+/* Start time of the record being made, 0 when there is none. Only after source_next said NONE. */
+uint64_t source_open_since(const struct source *source);
+/* The entry part of that record, as a record without result. False when it was completed meanwhile or is not valid. */
+bool source_copy_open(const struct source *source, struct record *copy);
+/* How much is waiting, in bytes. */
+uint64_t source_fill(const struct source *source);
+/* Stops the writer from waiting for a reader that gave up. */
+void source_abandon(struct source *source);
+/* True when an ended source needs no more reading; its slot is then free for another thread. */
+bool source_free(struct source *source);
+
+struct front_arena *front_arena_create(void *map);
+void front_arena_release(struct front_arena *arena);
+
+#endif
