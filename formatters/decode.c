@@ -152,21 +152,26 @@ static struct value *decode_flags(struct decode *d, int arg)
 		return decode_open_flags(d, number);
 	if (set == &set_mmap_flags || set == &set_mmap_types)
 		return join_flags(d, &set_mmap_types, 0xf, &set_mmap_flags, number);
-	if (set == &set_socket_types || set == &set_socket_flags)
-		return join_flags(d, &set_socket_types, 0xf, &set_socket_flags, number);
+	if (set == &set_statx_flags) /* how to sync is a number of two bits, and 0 has a name */
+		return join_flags(d, &set_at_statx_sync, 0x6000, &set_statx_flags, number);
 	return value_set(d->arena, VALUE_FLAGS, number, set);
+}
+
+static struct value *decode_enum(struct decode *d, int arg)
+{
+	const struct constant_set *set = d->row->args[arg].set;
+	uint32_t number = (uint32_t)d->rec->args[arg];
+
+	if (set == &set_socket_types) /* flags come in the type's upper bits */
+		return join_flags(d, set, 0xf, &set_socket_flags, number);
+	return value_set(d->arena, VALUE_ENUM, number, set);
 }
 
 static struct value *decode_mode(struct decode *d, int arg)
 {
-	static const char *const types[16] = { [1] = "S_IFIFO", [2] = "S_IFCHR", [4] = "S_IFDIR", [6] = "S_IFBLK",
-		[8] = "S_IFREG", [10] = "S_IFLNK", [12] = "S_IFSOCK" };
-	struct value *value = value_new(d->arena, VALUE_OCTAL, d->rec->args[arg] & 0xffff);
+	uint64_t mode = d->rec->args[arg] & 0xffff;
 
-	if (d->row->args[arg].kind == ARG_MODET && types[value->number >> 12])
-		value->text = arena_printf(d->arena, "%s|%#03llo", types[value->number >> 12],
-			(unsigned long long)(value->number & 07777));
-	return value;
+	return d->row->args[arg].kind == ARG_MODET ? decode_file_mode(d, mode) : value_new(d->arena, VALUE_OCTAL, mode);
 }
 
 static struct value *decode_strings(struct decode *d, int arg)
@@ -229,6 +234,21 @@ static struct value *decode_array(struct decode *d, int arg)
 		value_add(list, NULL, item);
 	}
 	return list;
+}
+
+/* sendfile's offset: "[0] => [3]" when the call moved it. */
+static struct value *offset_change(struct decode *d, int arg)
+{
+	const uint8_t *before = decode_mem(d, arg, 8, PHASE_ENTRY), *after = decode_mem(d, arg, 8, PHASE_EXIT);
+	struct value *change = value_new(d->arena, VALUE_CHANGE, 0), *list;
+
+	if (!before || !after || d->failed || !d->exiting || get_u64(before) == get_u64(after))
+		return NULL;
+	for (int i = 0; i < 2; i++) {
+		list = value_add(change, NULL, value_new(d->arena, VALUE_ARRAY, 0));
+		value_add(list, NULL, value_new(d->arena, VALUE_DECIMAL, get_u64(i ? after : before)));
+	}
+	return change;
 }
 
 static struct value *decode_number(struct decode *d, int arg, size_t size, enum value_type type)
@@ -360,7 +380,7 @@ struct value *decode_arg(struct decode *d, int arg)
 	case ARG_PATH: case ARG_STRING: return decode_string(d, arg);
 	case ARG_BUFFER: return decode_buffer(d, arg);
 	case ARG_FLAGS: return decode_flags(d, arg);
-	case ARG_ENUM: return value_set(d->arena, VALUE_ENUM, (uint32_t)raw, row->set);
+	case ARG_ENUM: return decode_enum(d, arg);
 	case ARG_MODE: case ARG_MODET: return decode_mode(d, arg);
 	case ARG_SIGNAL: return decode_signal_number(d, (int)raw);
 	case ARG_ADDR: return value_new(d->arena, raw ? VALUE_ADDR : VALUE_NULL, raw);
@@ -372,7 +392,10 @@ struct value *decode_arg(struct decode *d, int arg)
 	case ARG_FD_PAIR: return decode_pair(d, arg);
 	case ARG_INT_PTR: return decode_number(d, arg, 4, VALUE_INT);
 	case ARG_UINT_PTR: return decode_number(d, arg, 4, VALUE_UINT);
-	case ARG_LONG_PTR: return decode_number(d, arg, 8, VALUE_DECIMAL);
+	case ARG_LONG_PTR:
+		if (!strcmp(d->row->name, "sendfile") && offset_change(d, arg))
+			return offset_change(d, arg);
+		return decode_number(d, arg, 8, VALUE_DECIMAL);
 	case ARG_SOCKLEN_PTR: return decode_socklen(d, arg);
 	case ARG_IOCTL_CMD: case ARG_BY_COMMAND: return decode_command(d, arg);
 	case ARG_DEV: {
@@ -400,6 +423,8 @@ static void hide_unused(struct decode *d, int count, struct value *args[6])
 		args[mknod + 1]->hidden = (raw[mknod] & 0170000) != 0020000 && (raw[mknod] & 0170000) != 0060000;
 	if (!strcmp(name, "fcntl") && (raw[1] == 1 || raw[1] == 3 || raw[1] == 9 || raw[1] == 11 || raw[1] == 1025 ||
 	    raw[1] == 1032 || raw[1] == 1034))
+		args[2]->hidden = true;
+	if (!strcmp(name, "ioctl") && ((uint32_t)raw[1] == 0x5450 || (uint32_t)raw[1] == 0x5451)) /* FIONCLEX, FIOCLEX */
 		args[2]->hidden = true;
 	if (!strcmp(name, "prctl")) {
 		/* options that use one argument, or none */
@@ -493,6 +518,8 @@ const char *decode_ret_note(struct decode *d)
 		return poll_note(d);
 	if (d->row->ret == RET_SELECT)
 		return select_note(d);
+	if (!strcmp(d->row->name, "rt_sigtimedwait") && signal_name((int)d->rec->ret))
+		return arena_printf(d->arena, " (%s)", signal_name((int)d->rec->ret));
 	if (d->row->ret != RET_FCNTL)
 		return NULL;
 	if (d->rec->args[1] == 1 && d->rec->ret == 1)

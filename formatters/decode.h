@@ -35,6 +35,8 @@ struct value *decode_siginfo(struct decode *d, const siginfo_t *info);
 struct value *decode_command(struct decode *d, int arg); /* NULL: not known */
 struct value *decode_clone(struct decode *d, struct value *args[6]);
 struct value *decode_signal_number(struct decode *d, int number);
+struct value *decode_ticks(struct decode *d, uint64_t ticks); /* clock_t: hundredths of a second */
+struct value *decode_file_mode(struct decode *d, uint64_t mode); /* type, set-id bits, permissions */
 struct value *decode_open_flags(struct decode *d, uint64_t flags);
 
 const char *signal_name(int number); /* "SIGINT"; NULL: none */

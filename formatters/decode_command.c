@@ -1,17 +1,73 @@
 /* Arguments whose meaning another argument decides: ioctl, fcntl, futex, prctl; and clone's own order. */
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include "decode.h"
 #include "sets.h"
 
 static struct value *ioctl_request(struct decode *d, uint32_t request)
 {
 	static const char *const ways[] = { "_IOC_NONE", "_IOC_WRITE", "_IOC_READ", "_IOC_READ|_IOC_WRITE" };
+	static const char *const both[] = { "SNDCTL_TMR_START or TCSETS", "SNDCTL_TMR_STOP or TCSETSW", "SNDCTL_TMR_CONTINUE or TCSETSF" };
 	struct value *value = value_set(d->arena, VALUE_ENUM, request, &set_ioctls);
 
-	if (!constant_name(&set_ioctls, request))
+	/* strace names every request a number may be */
+	if (request >= 0x5402 && request <= 0x5404)
+		value->text = both[request - 0x5402];
+	else if (request == 0x40049409)
+		value->text = "BTRFS_IOC_CLONE or FICLONE";
+	else if (!constant_name(&set_ioctls, request))
 		value->text = arena_printf(d->arena, "_IOC(%s, %#x, %#x, %#x)", ways[request >> 30], request >> 8 & 255,
 			request & 255, request >> 16 & 0x3fff);
+	return value;
+}
+
+#define BIT(name) { name, #name }
+#define TERM_SET(set, ...) static const struct constant set##_items[] = { __VA_ARGS__ }; \
+	static const struct constant_set set = { #set, set##_items, sizeof(set##_items) / sizeof(*set##_items), NULL }
+TERM_SET(term_iflags, BIT(IGNBRK), BIT(BRKINT), BIT(IGNPAR), BIT(PARMRK), BIT(INPCK), BIT(ISTRIP), BIT(INLCR), BIT(IGNCR),
+	BIT(ICRNL), BIT(IUCLC), BIT(IXON), BIT(IXANY), BIT(IXOFF), BIT(IMAXBEL), BIT(IUTF8));
+TERM_SET(term_oflags, BIT(OPOST), BIT(OLCUC), BIT(ONLCR), BIT(OCRNL), BIT(ONOCR), BIT(ONLRET), BIT(OFILL), BIT(OFDEL));
+TERM_SET(term_cflags, BIT(CSTOPB), BIT(CREAD), BIT(PARENB), BIT(PARODD), BIT(HUPCL), BIT(CLOCAL), BIT(CMSPAR), BIT(CRTSCTS));
+TERM_SET(term_lflags, BIT(ISIG), BIT(ICANON), BIT(ECHO), BIT(ECHOE), BIT(ECHOK), BIT(ECHONL), BIT(NOFLSH), BIT(TOSTOP),
+	BIT(IEXTEN), BIT(XCASE), BIT(ECHOCTL), BIT(ECHOPRT), BIT(ECHOKE), BIT(FLUSHO), BIT(EXTPROC));
+TERM_SET(term_speeds, BIT(B0), BIT(B50), BIT(B75), BIT(B110), BIT(B134), BIT(B150), BIT(B200), BIT(B300), BIT(B600), BIT(B1200),
+	BIT(B1800), BIT(B2400), BIT(B4800), BIT(B9600), BIT(B19200), BIT(B38400), BIT(B57600), BIT(B115200), BIT(B230400),
+	BIT(B460800), BIT(B500000), BIT(B576000), BIT(B921600), BIT(B1000000), BIT(B1152000), BIT(B1500000), BIT(B2000000),
+	BIT(B2500000), BIT(B3000000), BIT(B3500000), BIT(B4000000));
+TERM_SET(term_sizes, BIT(CS5), BIT(CS6), BIT(CS7), BIT(CS8));
+
+/* A flag word whose low fields are numbers: their names stand in `fields`. */
+static void term_word(struct decode *d, struct value *to, const char *name, uint32_t word, const char *fields, uint32_t mask,
+	const struct constant_set *set)
+{
+	struct value *value = value_add(to, name, value_set(d->arena, VALUE_FLAGS, word, set));
+	struct buf text = { 0 };
+
+	buf_puts(&text, fields);
+	if (word & ~mask) {
+		buf_puts(&text, *fields ? "|" : "");
+		text_flags(&text, word & ~mask, set);
+	}
+	value->text = arena_printf(d->arena, "%.*s", (int)text.len, text.len ? text.data : ""); /* strace prints nothing for 0 */
+	free(text.data);
+}
+
+static struct value *termios_value(struct decode *d, const uint8_t *at)
+{
+	static const char *const tabs[] = { "TAB0", "TAB1", "TAB2", "TAB3" };
+	uint32_t out = get_u32(at + 4), control = get_u32(at + 8);
+	struct value *value = value_new(d->arena, VALUE_STRUCT, 0);
+	const char *speed = constant_name(&term_speeds, control & CBAUD);
+
+	term_word(d, value, "c_iflag", get_u32(at), "", 0, &term_iflags);
+	term_word(d, value, "c_oflag", out, arena_printf(d->arena, "NL%d|CR%u|%s|BS%d|VT%d|FF%d", !!(out & NLDLY),
+		(out & CRDLY) >> 9, tabs[(out & TABDLY) >> 11], !!(out & BSDLY), !!(out & VTDLY), !!(out & FFDLY)),
+		NLDLY | CRDLY | TABDLY | BSDLY | VTDLY | FFDLY, &term_oflags);
+	term_word(d, value, "c_cflag", control, arena_printf(d->arena, "%s|%s", speed ? speed : "B???",
+		constant_name(&term_sizes, control & CSIZE)), CBAUD | CSIZE, &term_cflags);
+	term_word(d, value, "c_lflag", get_u32(at + 12), "", 0, &term_lflags);
+	value->elided = 1;
 	return value;
 }
 
@@ -21,11 +77,16 @@ static struct value *ioctl_argument(struct decode *d, int arg)
 	uint32_t request = (uint32_t)d->rec->args[1];
 	struct value *value;
 
+	if (request == 0x40049409) /* FICLONE */
+		return value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)d->rec->args[arg]);
 	if ((request == 0x541b || request == 0x5421) && at) {
 		value = value_new(d->arena, VALUE_ARRAY, 0);
 		value_add(value, NULL, value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32(at)));
 		return value;
 	}
+	at = d->failed && request == 0x5401 ? NULL : decode_mem(d, arg, 36, -1);
+	if (request >= 0x5401 && request <= 0x5404 && at) /* TCGETS, TCSETS.. */
+		return termios_value(d, at);
 	at = d->failed || !d->exiting ? NULL : decode_mem(d, arg, 8, -1);
 	if (request != 0x5413 || !at)
 		return decode_address(d, arg);
@@ -84,11 +145,107 @@ static struct value *prctl_argument(struct decode *d, int arg)
 
 	if ((option == 15 || option == 16) && arg == 1 && piece && !piece->status)
 		return decode_bytes(d, piece_data(piece), strnlen(piece_data(piece), piece->size), 0, 16);
+	if (option == 2 && arg == 1 && d->exiting && !d->failed && decode_mem(d, arg, 4, PHASE_EXIT)) { /* PR_GET_PDEATHSIG */
+		struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
+
+		value_add(list, NULL, decode_signal_number(d, (int)get_u32(decode_mem(d, arg, 4, PHASE_EXIT))));
+		return list;
+	}
+	if (option == 4 && arg == 1 && d->rec->args[1] < 3) { /* PR_SET_DUMPABLE */
+		static const char *const names[] = { "SUID_DUMP_DISABLE", "SUID_DUMP_USER", "SUID_DUMP_ROOT" };
+		struct value *value = value_new(d->arena, VALUE_UINT, d->rec->args[1]);
+
+		value->text = names[d->rec->args[1]];
+		return value;
+	}
+	if (option == 38 && arg == 1) /* PR_SET_NO_NEW_PRIVS */
+		return value_new(d->arena, VALUE_UINT, d->rec->args[1]);
 	if (option == 1 && arg == 1)
 		return decode_signal_number(d, (int)d->rec->args[1]);
 	if ((option == 23 || option == 24) && arg == 1)
 		return value_set(d->arena, VALUE_ENUM, d->rec->args[1], &set_capabilities);
 	return value_new(d->arena, VALUE_HEX, d->rec->args[arg]);
+}
+
+static struct value *socket_protocol(struct decode *d, int arg)
+{
+	uint64_t family = d->rec->args[0], number = (uint32_t)d->rec->args[arg];
+
+	if (family == 2 || family == 10) /* AF_INET, AF_INET6 */
+		return value_set(d->arena, VALUE_ENUM, number, &set_ip_protocols);
+	if (family == 16) /* AF_NETLINK */
+		return value_set(d->arena, VALUE_ENUM, number, &set_netlink_protocols);
+	return value_new(d->arena, VALUE_UINT, number);
+}
+
+#define LEVEL_IP 0
+#define LEVEL_SOCKET 1
+#define LEVEL_TCP 6
+#define LEVEL_IPV6 41
+static struct value *sockopt_name(struct decode *d, int arg)
+{
+	uint32_t level = (uint32_t)d->rec->args[1];
+	const struct constant_set *set = level == LEVEL_SOCKET ? &set_so_options : level == LEVEL_TCP ? &set_tcp_options :
+		level == LEVEL_IP ? &set_ip_options : level == LEVEL_IPV6 ? &set_ipv6_options : NULL;
+
+	return set ? value_set(d->arena, VALUE_ENUM, (uint32_t)d->rec->args[arg], set) :
+		value_new(d->arena, VALUE_HEX, (uint32_t)d->rec->args[arg]);
+}
+
+/* The three ints or less of an option's struct, by name. */
+static struct value *sockopt_struct(struct decode *d, const uint8_t *at, size_t size, const char *const names[])
+{
+	struct value *value = value_new(d->arena, VALUE_STRUCT, 0);
+
+	for (size_t i = 0; i < size / 4; i++)
+		value_add(value, names[i], value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32(at + i * 4)));
+	return value;
+}
+
+static struct value *sockopt_value(struct decode *d, int arg)
+{
+	static const char *const linger[] = { "l_onoff", "l_linger" }, *const cred[] = { "pid", "uid", "gid" };
+	bool out = d->row->args[arg].direction == DIR_OUT, socket = (uint32_t)d->rec->args[1] == LEVEL_SOCKET;
+	const struct piece *piece = piece_find(d->rec, arg, PIECE_MEM, 0, -1);
+	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
+
+	if (!piece || piece->status || (out && (d->failed || !d->exiting)))
+		return decode_address(d, arg);
+	if (socket && d->rec->args[2] == 13 && piece->size == 8) /* SO_LINGER */
+		return sockopt_struct(d, piece_data(piece), 8, linger);
+	if (socket && d->rec->args[2] == 17 && piece->size == 12) /* SO_PEERCRED */
+		return sockopt_struct(d, piece_data(piece), 12, cred);
+	if (piece->size != 4)
+		return decode_bytes(d, piece_data(piece), piece->size, piece->full, d->options->string_limit);
+	value_add(list, NULL, value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32(piece_data(piece))));
+	return list;
+}
+
+static struct value *network_argument(struct decode *d, int arg)
+{
+	return !strncmp(d->row->name, "socket", 6) ? socket_protocol(d, arg) : arg == 2 ? sockopt_name(d, arg) : sockopt_value(d, arg);
+}
+
+/* A set of CPUs: "[0 1]". */
+static struct value *affinity_argument(struct decode *d, int arg)
+{
+	const struct piece *piece = piece_find(d->rec, arg, PIECE_MEM, 0, -1);
+	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
+	bool out = d->row->args[arg].direction == DIR_OUT;
+	struct buf text = { 0 };
+
+	if (!piece || piece->status || (out && (d->failed || !d->exiting)))
+		return decode_address(d, arg);
+	buf_putc(&text, '[');
+	for (uint32_t cpu = 0; cpu / 8 < piece->size; cpu++)
+		if (((const uint8_t *)piece_data(piece))[cpu / 8] & 1 << cpu % 8) {
+			buf_printf(&text, list->child ? " %u" : "%u", cpu);
+			value_add(list, NULL, value_new(d->arena, VALUE_UINT, cpu));
+		}
+	buf_putc(&text, ']');
+	list->text = arena_printf(d->arena, "%.*s", (int)text.len, text.data);
+	free(text.data);
+	return list;
 }
 
 struct value *decode_command(struct decode *d, int arg)
@@ -103,6 +260,12 @@ struct value *decode_command(struct decode *d, int arg)
 		return fcntl_argument(d, arg);
 	if (!strcmp(name, "futex"))
 		return futex_argument(d, arg);
+	if (!strncmp(name, "socket", 6) || strstr(name, "sockopt"))
+		return network_argument(d, arg);
+	if (d->row->ret == RET_SELECT && !d->rec->args[arg]) /* pselect6 without a mask */
+		return decode_address(d, arg);
+	if (!strncmp(name, "sched_", 6))
+		return affinity_argument(d, arg);
 	if (!strcmp(name, "prctl"))
 		return prctl_argument(d, arg);
 	return value_new(d->arena, VALUE_HEX, d->rec->args[arg]);

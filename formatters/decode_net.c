@@ -91,6 +91,34 @@ struct value *decode_iovec(struct decode *d, int arg, const uint8_t *iov, uint64
 	return list;
 }
 
+/* The control messages of a header; the address when there is something in them that is not known. */
+static struct value *decode_control(struct decode *d, int arg, uint64_t address, uint64_t length)
+{
+	const struct piece *piece = piece_find(d->rec, arg, PIECE_CONTROL, 0, -1);
+	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
+	const uint8_t *bytes;
+	uint64_t size;
+
+	if (!piece || piece->status || piece->size < length)
+		return value_new(d->arena, VALUE_ADDR, address);
+	bytes = piece_data(piece);
+	for (uint64_t at = 0; at + 16 <= length; at += (size + 7) & ~7ull) {
+		struct value *item = value_new(d->arena, VALUE_STRUCT, 0), *fds = value_new(d->arena, VALUE_ARRAY, 0);
+
+		size = get_u64(bytes + at);
+		if (size < 16 || size > length - at || get_u32(bytes + at + 8) != SOL_SOCKET || get_u32(bytes + at + 12) != SCM_RIGHTS)
+			return value_new(d->arena, VALUE_ADDR, address);
+		value_add(item, "cmsg_len", value_new(d->arena, VALUE_UINT, size));
+		value_add(item, "cmsg_level", value_set(d->arena, VALUE_ENUM, SOL_SOCKET, &set_sockopt_levels));
+		value_add(item, "cmsg_type", value_set(d->arena, VALUE_ENUM, SCM_RIGHTS, &set_scm_types));
+		for (uint64_t i = 16; i + 4 <= size; i += 4)
+			value_add(fds, NULL, value_new(d->arena, VALUE_FD, get_u32(bytes + at + i)));
+		value_add(item, "cmsg_data", fds);
+		value_add(list, NULL, item);
+	}
+	return list;
+}
+
 struct value *decode_msghdr(struct decode *d, int arg)
 {
 	bool receive = d->row->args[arg].direction != DIR_IN;
@@ -108,7 +136,7 @@ struct value *decode_msghdr(struct decode *d, int arg)
 	value_add(value, "msg_iov", item);
 	value_add(value, "msg_iovlen", value_new(d->arena, VALUE_UINT, get_u64(at + 24)));
 	if (get_u64(at + 32) && get_u64(at + 40))
-		value_add(value, "msg_control", value_new(d->arena, VALUE_ADDR, get_u64(at + 32)));
+		value_add(value, "msg_control", decode_control(d, arg, get_u64(at + 32), get_u64(at + 40)));
 	value_add(value, "msg_controllen", value_new(d->arena, VALUE_UINT, get_u64(at + 40)));
 	value_add(value, "msg_flags", value_set(d->arena, VALUE_FLAGS, get_u32(at + 48), &set_msg_flags));
 	return value;

@@ -83,13 +83,23 @@ static void add_sender(struct decode *d, struct value *value, const siginfo_t *i
 	value_add(value, "si_uid", value_new(d->arena, VALUE_UINT, info->si_uid));
 }
 
+struct value *decode_ticks(struct decode *d, uint64_t ticks)
+{
+	struct value *value = value_new(d->arena, VALUE_INT, ticks);
+
+	if (ticks)
+		value->comment = arena_printf(d->arena, " /* %llu.%02llu s */", (unsigned long long)ticks / 100,
+			(unsigned long long)ticks % 100);
+	return value;
+}
+
 static void add_child(struct decode *d, struct value *value, const siginfo_t *info)
 {
 	add_sender(d, value, info);
 	value_add(value, "si_status", info->si_code == CLD_EXITED ? value_new(d->arena, VALUE_INT,
 		(uint64_t)(int64_t)info->si_status) : decode_signal_number(d, info->si_status));
-	value_add(value, "si_utime", value_new(d->arena, VALUE_INT, (uint64_t)info->si_utime));
-	value_add(value, "si_stime", value_new(d->arena, VALUE_INT, (uint64_t)info->si_stime));
+	value_add(value, "si_utime", decode_ticks(d, (uint64_t)info->si_utime));
+	value_add(value, "si_stime", decode_ticks(d, (uint64_t)info->si_stime));
 }
 
 static void add_queued(struct decode *d, struct value *value, const siginfo_t *info)

@@ -1,9 +1,11 @@
 /* Structs by table: one row per member; `full` members print only with -v. */
 #include <string.h>
+#include <time.h>
 #include "decode.h"
 #include "sets.h"
 
-enum member_kind { M_INT, M_UINT, M_HEX, M_ADDR, M_MODE, M_DEV, M_FLAGS, M_ENUM, M_TEXT, M_LIMIT, M_SIGSET, M_STRUCT, M_DECIMAL, M_SIGNAL };
+enum member_kind { M_INT, M_UINT, M_HEX, M_ADDR, M_MODE, M_DEV, M_FLAGS, M_ENUM, M_TEXT, M_LIMIT, M_SIGSET, M_STRUCT, M_DECIMAL, M_SIGNAL,
+	M_TICKS };
 struct member {
 	const char *name; uint16_t offset; uint8_t size, kind; bool full; uint8_t id; const struct constant_set *set;
 };
@@ -13,7 +15,7 @@ struct layout { uint16_t size; const struct member *members; };
 #define END { 0, 0, 0, 0, 0, 0, 0 }
 MEMBERS(timespec) = { { "tv_sec", 0, 8, M_INT, 0, 0, 0 }, { "tv_nsec", 8, 8, M_INT, 0, 0, 0 }, END };
 MEMBERS(timeval) = { { "tv_sec", 0, 8, M_INT, 0, 0, 0 }, { "tv_usec", 8, 8, M_INT, 0, 0, 0 }, END };
-MEMBERS(timezone) = { { "tz_minuteswest", 0, 4, M_INT, 0, 0, 0 }, { "tz_dsttime", 4, 4, M_INT, 0, 0, 0 }, END };
+MEMBERS(timezone_) = { { "tz_minuteswest", 0, 4, M_INT, 0, 0, 0 }, { "tz_dsttime", 4, 4, M_INT, 0, 0, 0 }, END };
 MEMBERS(itimerval) = { { "it_interval", 0, 16, M_STRUCT, 0, STRUCT_TIMEVAL, 0 }, { "it_value", 16, 16, M_STRUCT, 0, STRUCT_TIMEVAL, 0 }, END };
 MEMBERS(itimerspec) = { { "it_interval", 0, 16, M_STRUCT, 0, STRUCT_TIMESPEC, 0 }, { "it_value", 16, 16, M_STRUCT, 0, STRUCT_TIMESPEC, 0 }, END };
 MEMBERS(rlimit) = { { "rlim_cur", 0, 8, M_LIMIT, 0, 0, 0 }, { "rlim_max", 8, 8, M_LIMIT, 0, 0, 0 }, END };
@@ -27,8 +29,8 @@ MEMBERS(rusage) = {
 MEMBERS(utsname) = {
 	{ "sysname", 0, 65, M_TEXT, 0, 0, 0 }, { "nodename", 65, 65, M_TEXT, 0, 0, 0 }, { "release", 130, 65, M_TEXT, 1, 0, 0 },
 	{ "version", 195, 65, M_TEXT, 1, 0, 0 }, { "machine", 260, 65, M_TEXT, 1, 0, 0 }, { "domainname", 325, 65, M_TEXT, 1, 0, 0 }, END };
-MEMBERS(tms) = { { "tms_utime", 0, 8, M_INT, 0, 0, 0 }, { "tms_stime", 8, 8, M_INT, 0, 0, 0 },
-	{ "tms_cutime", 16, 8, M_INT, 0, 0, 0 }, { "tms_cstime", 24, 8, M_INT, 0, 0, 0 }, END };
+MEMBERS(tms) = { { "tms_utime", 0, 8, M_TICKS, 0, 0, 0 }, { "tms_stime", 8, 8, M_TICKS, 0, 0, 0 },
+	{ "tms_cutime", 16, 8, M_TICKS, 0, 0, 0 }, { "tms_cstime", 24, 8, M_TICKS, 0, 0, 0 }, END };
 MEMBERS(pollfd) = { { "fd", 0, 4, M_INT, 0, 0, 0 }, { "events", 4, 2, M_FLAGS, 0, 0, &set_poll_events }, END };
 MEMBERS(stack) = { { "ss_sp", 0, 8, M_ADDR, 0, 0, 0 }, { "ss_flags", 8, 4, M_FLAGS, 0, 0, &set_sigaltstack_flags }, { "ss_size", 16, 8, M_UINT, 0, 0, 0 }, END };
 MEMBERS(flock_) = { { "l_type", 0, 2, M_ENUM, 0, 0, &set_lock_types }, { "l_whence", 2, 2, M_ENUM, 0, 0, &set_seek_whence },
@@ -62,7 +64,7 @@ MEMBERS(statx_) = { { "stx_mask", 0, 4, M_FLAGS, 0, 0, &set_statx_mask }, { "stx
 	{ "stx_size", 40, 8, M_DECIMAL, 0, 0, 0 }, { "stx_blocks", 48, 8, M_UINT, 1, 0, 0 }, END };
 
 static const struct layout layouts[STRUCT_COUNT] = {
-	[STRUCT_TIMESPEC] = { 16, timespec }, [STRUCT_TIMEVAL] = { 16, timeval }, [STRUCT_TIMEZONE] = { 8, timezone },
+	[STRUCT_TIMESPEC] = { 16, timespec }, [STRUCT_TIMEVAL] = { 16, timeval }, [STRUCT_TIMEZONE] = { 8, timezone_ },
 	[STRUCT_ITIMERVAL] = { 32, itimerval }, [STRUCT_ITIMERSPEC] = { 32, itimerspec }, [STRUCT_RLIMIT] = { 16, rlimit },
 	[STRUCT_RUSAGE] = { 144, rusage }, [STRUCT_UTSNAME] = { 390, utsname }, [STRUCT_TMS] = { 32, tms }, [STRUCT_POLLFD] = { 8, pollfd },
 	[STRUCT_STACK_T] = { 24, stack }, [STRUCT_FLOCK] = { 32, flock_ }, [STRUCT_SCHED_PARAM] = { 4, sched }, [STRUCT_OPEN_HOW] = { 24, how },
@@ -77,14 +79,17 @@ size_t struct_size(int id)
 	return id > 0 && id < STRUCT_COUNT ? layouts[id].size : 0;
 }
 
-static struct value *mode_value(struct decode *d, uint64_t mode)
+struct value *decode_file_mode(struct decode *d, uint64_t mode)
 {
 	static const char *const types[16] = { [1] = "S_IFIFO", [2] = "S_IFCHR", [4] = "S_IFDIR", [6] = "S_IFBLK",
 		[8] = "S_IFREG", [10] = "S_IFLNK", [12] = "S_IFSOCK" };
 	struct value *value = value_new(d->arena, VALUE_OCTAL, mode & 0xffff);
 
-	if (types[value->number >> 12])
-		value->text = arena_printf(d->arena, "%s|%#03llo", types[value->number >> 12], (unsigned long long)mode & 07777);
+	const char *type = mode >> 12 & 15 ? types[mode >> 12 & 15] : "";
+
+	if (type) /* a type without a name: all of it in octal */
+		value->text = arena_printf(d->arena, "%s%s%s%s%s%#03llo", type, *type ? "|" : "", mode & 04000 ? "S_ISUID|" : "",
+			mode & 02000 ? "S_ISGID|" : "", mode & 01000 ? "S_ISVTX|" : "", (unsigned long long)mode & 0777);
 	return value;
 }
 
@@ -119,7 +124,7 @@ static struct value *member_value(struct decode *d, const struct member *m, cons
 			value->text = arena_printf(d->arena, "{val=[%#x, %#x]}", get_u32(at), get_u32(at + 4));
 		return value;
 	case M_ADDR: return value_new(d->arena, number ? VALUE_ADDR : VALUE_NULL, number);
-	case M_MODE: return mode_value(d, number);
+	case M_MODE: return decode_file_mode(d, number);
 	case M_DEV:
 		value = value_new(d->arena, VALUE_HEX, number);
 		value->text = arena_printf(d->arena, "makedev(%#llx, %#llx)", (unsigned long long)(number >> 8 & 0xfff),
@@ -131,6 +136,7 @@ static struct value *member_value(struct decode *d, const struct member *m, cons
 	case M_LIMIT: return limit_value(d, number);
 	case M_SIGSET: return decode_sigset(d, at, 8);
 	case M_STRUCT: return decode_struct(d, m->id, at, m->size);
+	case M_TICKS: return decode_ticks(d, number);
 	case M_DECIMAL: return value_new(d->arena, VALUE_DECIMAL, number);
 	case M_SIGNAL: return decode_signal_number(d, (int)number);
 	}
@@ -144,11 +150,39 @@ static struct value *sigaction_value(struct decode *d, const uint8_t *at)
 
 	handler = value_new(d->arena, VALUE_HEX, address);
 	handler->text = address == 0 ? "SIG_DFL" : address == 1 ? "SIG_IGN" : address == UINT64_MAX ? "SIG_ERR" : NULL;
-	value_add(value, flags & 4 ? "sa_sigaction" : "sa_handler", handler);
+	value_add(value, "sa_handler", handler); /* so called even with SA_SIGINFO, as strace does */
 	value_add(value, "sa_mask", decode_sigset(d, at + 24, 8));
 	value_add(value, "sa_flags", value_set(d->arena, VALUE_FLAGS, flags, &set_sa_flags));
 	if (flags & 0x04000000)
 		value_add(value, "sa_restorer", value_new(d->arena, VALUE_ADDR, get_u64(at + 16)));
+	return value;
+}
+
+/* The date strace puts in a comment behind a file's time; the epoch itself has none. */
+static const char *time_comment(struct decode *d, uint64_t seconds, uint64_t nanos)
+{
+	char date[64], zone[16], part[16] = "";
+	time_t at = (time_t)seconds;
+	struct tm tm;
+
+	if ((!seconds && !nanos) || nanos > 999999999 || !localtime_r(&at, &tm))
+		return NULL;
+	strftime(date, sizeof(date), "%FT%T", &tm);
+	strftime(zone, sizeof(zone), "%z", &tm);
+	if (nanos)
+		snprintf(part, sizeof(part), ".%09u", (unsigned)nanos);
+	return arena_printf(d->arena, " /* %s%s%s */", date, part, zone);
+}
+
+static struct value *file_time(struct decode *d, int id, const uint8_t *at)
+{
+	struct value *value = decode_struct(d, id, at, 16);
+	uint64_t part = get_u64(at + 8);
+
+	if (id == STRUCT_TIMESPEC && (part == 0x3fffffff || part == 0x3ffffffe))
+		value->text = part == 0x3fffffff ? "UTIME_NOW" : "UTIME_OMIT";
+	else
+		value->comment = time_comment(d, get_u64(at), id == STRUCT_TIMEVAL ? part * 1000 : part);
 	return value;
 }
 
@@ -179,7 +213,7 @@ static struct value *special_struct(struct decode *d, int id, const uint8_t *at)
 		return decode_siginfo(d, &info);
 	case STRUCT_TIMESPEC_PAIR: case STRUCT_TIMEVAL_PAIR:
 		for (int i = 0; i < 2; i++)
-			value_add(list, NULL, decode_struct(d, half, at + i * 16, 16));
+			value_add(list, NULL, file_time(d, half, at + i * 16));
 		return list;
 	}
 	return NULL;
@@ -194,6 +228,8 @@ static struct value *dirents(struct decode *d, const uint8_t *at)
 	for (size_t i = 0; i + 19 <= size && get_u16(at + i + 16) >= 19; i += get_u16(at + i + 16), count++)
 		if (i + get_u16(at + i + 16) > size)
 			break;
+	if (piece && piece->reserved) /* counted where all of the buffer was at hand */
+		count = piece->reserved;
 	list->text = arena_printf(d->arena, "%#llx /* %zu entr%s */", (unsigned long long)d->rec->args[1], count,
 		count == 1 ? "y" : "ies");
 	return list;
@@ -205,6 +241,14 @@ static bool clone_member_shown(const struct member *m, uint64_t flags)
 	uint64_t need = m->offset == 16 ? 0x01200000 : m->offset == 24 ? 0x00100000 : m->offset == 56 ? 0x00080000 : 0;
 
 	return !need || (flags & need);
+}
+
+static void add_member(struct decode *d, int id, struct value *value, const struct member *m, const uint8_t *bytes)
+{
+	struct value *item = value_add(value, m->name, member_value(d, m, bytes + m->offset));
+
+	if (id == STRUCT_STAT && m->offset >= 72 && m->offset % 16 == 8) /* st_atime, st_mtime, st_ctime */
+		item->comment = time_comment(d, get_u64(bytes + m->offset), get_u64(bytes + m->offset + 8));
 }
 
 struct value *decode_struct(struct decode *d, int id, const uint8_t *bytes, size_t size)
@@ -228,7 +272,7 @@ struct value *decode_struct(struct decode *d, int id, const uint8_t *bytes, size
 		if (m->full && !d->options->verbose)
 			value->elided++;
 		else
-			value_add(value, m->name, member_value(d, m, bytes + m->offset));
+			add_member(d, id, value, m, bytes);
 	}
 	return value;
 }

@@ -139,7 +139,7 @@ void render_text(struct buf *out, const struct value *value, const struct format
 	case VALUE_UINT:
 	case VALUE_UDECIMAL: buf_printf(out, "%llu", number); break;
 	case VALUE_HEX: buf_printf(out, "%#llx", number); break;
-	case VALUE_OCTAL: buf_printf(out, number ? "0%03llo" : "000", number); break;
+	case VALUE_OCTAL: buf_printf(out, "%#03llo", number); break;
 	case VALUE_ADDR:
 	case VALUE_FAULT: buf_printf(out, number ? "%#llx" : "NULL", number); break;
 	case VALUE_BYTES: text_bytes(out, value, options); break;

@@ -17,6 +17,7 @@ struct formatter {
 	size_t open_count, open_size;
 	uint64_t last_ns;          /* -r */
 	bool any;
+	struct { int32_t tid; const char *name; } interrupted[64]; /* by tid: what restart_syscall goes on with */
 };
 
 static struct formatter *text_open(FILE *out, const struct format_options *options)
@@ -93,6 +94,35 @@ static struct decode decode_of(struct formatter *f, const struct event *event)
 	return d;
 }
 
+#define ERESTART_RESTARTBLOCK 516
+static void note_interrupted(struct formatter *f, const struct event *event)
+{
+	size_t at = (uint32_t)event->tid % (sizeof(f->interrupted) / sizeof(*f->interrupted));
+
+	if (event->record->ret != -ERESTART_RESTARTBLOCK || !row_of(event->record) ||
+	    !strcmp(row_of(event->record)->name, "restart_syscall"))
+		return;
+	f->interrupted[at].tid = event->tid;
+	f->interrupted[at].name = row_of(event->record)->name;
+}
+
+static const char *interrupted_name(const struct formatter *f, int32_t tid)
+{
+	size_t at = (uint32_t)tid % (sizeof(f->interrupted) / sizeof(*f->interrupted));
+
+	return f->interrupted[at].name && f->interrupted[at].tid == tid ? f->interrupted[at].name : "system call";
+}
+
+static int clone_args(struct decode *d, struct value *args[6])
+{
+	int count = 0;
+
+	decode_clone(d, args);
+	while (count < 6 && args[count])
+		count++;
+	return count;
+}
+
 /* Arguments from..to of the call; raw hex when nothing is known of it. */
 static void put_args(struct formatter *f, const struct event *event, int from, int to)
 {
@@ -100,31 +130,37 @@ static void put_args(struct formatter *f, const struct event *event, int from, i
 	struct value *args[6];
 	int count = 6, shown = 0;
 
+	if (d.row && !strcmp(d.row->name, "restart_syscall")) {
+		if (!from)
+			buf_printf(&f->line, "<... resuming interrupted %s ...>", interrupted_name(f, event->tid));
+		return;
+	}
 	if (!d.row) {
 		for (int i = from; i < count && i < to; i++)
 			buf_printf(&f->line, i ? ", %#llx" : "%#llx", (unsigned long long)d.rec->args[i]);
 		return;
 	}
-	if (!strcmp(d.row->name, "clone") && (count = decode_clone(&d, args) ? 6 : 0)) {
-		bool first = true;
-		for (int i = 0; i < count && args[i]; i++, first = false) {
-			buf_printf(&f->line, first ? "%s=" : ", %s=", args[i]->name);
-			render_text(&f->line, args[i], &f->options);
-		}
-		return;
+	bool is_clone = !strcmp(d.row->name, "clone"), is_clone3 = !strcmp(d.row->name, "clone3");
+	bool late_comma = is_clone || is_clone3; /* these two put it before what follows, not behind what was shown */
+
+	count = is_clone ? clone_args(&d, args) : decode_args(&d, args);
+	if (is_clone3 && from == 1 && args[0]->type == VALUE_CHANGE) {
+		buf_puts(&f->line, " => ");
+		render_text(&f->line, args[0]->last, &f->options);
 	}
-	count = decode_args(&d, args);
 	for (int i = 0; i < count && i < to; i++) {
 		if (args[i]->hidden)
 			continue;
 		if (i >= from) {
-			if (shown && i > from)
+			if (shown && (i > from || late_comma))
 				buf_puts(&f->line, ", ");
+			if (!args[i]->bare)
+				buf_printf(&f->line, "%s=", args[i]->name);
 			render_text(&f->line, args[i], &f->options);
 		}
 		shown++;
 	}
-	if (to < count && shown && !args[to]->hidden)
+	if (!late_comma && to < count && shown && !args[to]->hidden)
 		buf_puts(&f->line, ", ");
 }
 
@@ -263,6 +299,7 @@ static void text_exit(struct formatter *f, const struct event *event)
 	if (!resumed || event->state != CALL_UNFINISHED)
 		put_args(f, event, resumed ? entry_args(event->record) : 0, 6);
 	put_tail(f, event);
+	note_interrupted(f, event);
 }
 
 static void text_exited(struct formatter *f, int status)

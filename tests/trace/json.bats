@@ -12,7 +12,11 @@ traced() {
 @test "cat /etc/passwd" { traced cat /etc/passwd; }
 @test "a shell pipeline" { traced sh -c 'cat /etc/passwd | sort | uniq -c | tail -1'; }
 @test "python3 with a subprocess" { traced /usr/bin/python3 -c 'import json,subprocess; subprocess.run(["true"])'; }
-@test "gcc -c hello.c" { echo 'int main(void) { return 0; }' >hello.c; traced gcc -c hello.c; [ -s hello.o ]; }
+@test "gcc -c hello.c" {
+	echo 'int main(void) { return 0; }' >hello.c
+	traced gcc -c hello.c
+	[ -s hello.o ]
+}
 @test "git log -1" {
 	export HOME=$PWD
 	git init -q repo

@@ -356,3 +356,14 @@ uint64_t drain_round(struct drain *drain)
 		;
 	return complete_until(drain, now);
 }
+
+void drain_finish(struct drain *drain)
+{
+	uint64_t now = tsc_now();
+	void *flow;
+
+	for (size_t i = 0; table_next(&drain->flows, &i, &flow);) {
+		leave_ring(drain, flow);
+		flow_close(drain, flow, CALL_DETACHED, now);
+	}
+}

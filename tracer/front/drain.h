@@ -40,5 +40,7 @@ void drain_open(struct drain *drain, int socket, struct merge *merge);
 void drain_close(struct drain *drain);
 /* One round over all rings and the socket. Moments up to the returned time are all there. */
 uint64_t drain_round(struct drain *drain);
+/* After the last round: calls still open are told as such. */
+void drain_finish(struct drain *drain);
 
 #endif

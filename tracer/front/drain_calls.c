@@ -37,7 +37,7 @@ static struct call *begin(struct drain *drain, const struct flow *flow, struct r
 
 	call->id = drain->next_id++;
 	call->pid = flow->pid;
-	call->tid = flow->tid;
+	call->tid = call->exit_tid = flow->tid;
 	add_moment(drain, MOMENT_ENTER, call, record->start_tsc);
 	return call;
 }
@@ -101,6 +101,7 @@ void flow_close(struct drain *drain, struct flow *flow, enum call_state state, u
 		return;
 	flow->open = NULL;
 	flow->closed_since = call->record->start_tsc;
+	call->exit_tid = flow->tid;
 	call->record->end_tsc = tsc;
 	call->record->ret = 0;
 	end(drain, call, state, tsc);

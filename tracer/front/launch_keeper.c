@@ -50,6 +50,8 @@ static _Noreturn void run_keeper(const struct keeper_process *keeper, const stru
 
 	close(keeper->socket);
 	close(keeper->signals);
+	if (keeper->output >= 0)
+		close(keeper->output);
 	sigprocmask(SIG_SETMASK, &keeper->old_mask, NULL);
 	apply_environment(options);
 	_exit(keeper_run(&launch));

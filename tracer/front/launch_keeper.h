@@ -11,6 +11,7 @@ struct keeper_process {
 	pid_t pid;
 	int socket;     /* ours, not blocking */
 	int signals;    /* signalfd */
+	int output;     /* the trace's, to be closed in the keeper; -1: none */
 	sigset_t old_mask;
 };
 

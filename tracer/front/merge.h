@@ -12,7 +12,8 @@
 struct call {
 	unsigned references;
 	uint64_t id;
-	int32_t pid, tid;          /* EXIT: tid is the leader's after an exec by another thread */
+	int32_t pid, tid;
+	int32_t exit_tid;          /* the leader's after an exec by another thread; else the same */
 	struct record *record;     /* validated copy; the complete one once there is one */
 	enum call_state state;
 	/* Filled when ENTER is reported. */

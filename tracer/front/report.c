@@ -65,7 +65,7 @@ static void enter_call(struct report *report, struct call *call)
 
 static void exit_call(struct report *report, struct call *call, uint64_t tsc)
 {
-	struct thread *thread = processes_thread(&report->processes, call->tid);
+	struct thread *thread = processes_thread(&report->processes, call->exit_tid);
 
 	if (!call->entered)
 		begin_call(report, call);
@@ -75,6 +75,7 @@ static void exit_call(struct report *report, struct call *call, uint64_t tsc)
 		if (call->delayed)
 			emit(report, &event);
 		event.type = EVENT_EXIT;
+		event.tid = call->exit_tid;
 		event.ts_ns = tsc_clock_ns(report->clock, tsc);
 		if (event.ts_ns < event.start_ns)
 			event.ts_ns = event.start_ns;
@@ -103,6 +104,16 @@ static void tell_attached(struct report *report, int32_t tid)
 		fprintf(report->out, "vtrace: Process %d attached\n", tid);
 }
 
+/* The keeper may be too late to read it; then it is the parent's, and the program's before its exec is ours. */
+static const char *born_comm(struct report *report, const struct message *message)
+{
+	const struct thread *parent = processes_thread(&report->processes, (int32_t)message->head.aux);
+
+	if (message->payload[0])
+		return names_intern(&report->names, message->payload);
+	return parent ? parent->comm : "vtrace";
+}
+
 static void on_thread(struct report *report, const struct message *message)
 {
 	static const char *const births[] = {
@@ -111,7 +122,7 @@ static void on_thread(struct report *report, const struct message *message)
 	};
 	int birth = message->head.value;
 
-	processes_born(&report->processes, &message->head, names_intern(&report->names, message->payload));
+	processes_born(&report->processes, &message->head, born_comm(report, message));
 	struct event event = message_event(report, message, EVENT_PROCESS);
 
 	event.what = birth >= BIRTH_START && birth <= BIRTH_ATTACH ? births[birth] : "clone";

@@ -90,6 +90,7 @@ static void open_session(struct session *session, const char *program, int argc,
 	if (err)
 		die(EXIT_OUTPUT, "cannot open %s: %s", options->output ? options->output : "stderr", strerror(err));
 	tsc_clock_start(&session->clock);
+	session->keeper.output = session->output.fd;
 	err = keeper_launch(&session->keeper, options, program);
 	if (err)
 		die(EXIT_CANNOT_TRACE, "cannot start the keeper: %s", strerror(err));
@@ -141,6 +142,7 @@ static void trace(struct session *session)
 		keeper_forward_signals(&session->keeper, session->drain.program);
 	}
 	drain_round(&session->drain);
+	drain_finish(&session->drain);
 	report_until(session, UINT64_MAX);
 }
 
@@ -163,8 +165,10 @@ static int failure_status(const struct drain *drain, const char *program)
 		warn_line("cannot run '%s': %s", program, strerror(err));
 		return err == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 	}
-	warn_line("cannot trace '%s': %s: %s%s", program, drain->what[0] ? drain->what : "ptrace", strerror(err),
-		  err == EPERM || err == EACCES ? " (tracing is forbidden here: by kernel.yama.ptrace_scope, by another tracer, or by a container's rules)" : "");
+	const char *hint = err != EPERM && err != EACCES ? "" :
+		" (forbidden here: by kernel.yama.ptrace_scope, another tracer, or a container's rules)";
+
+	warn_line("cannot trace '%s': %s: %s%s", program, drain->what[0] ? drain->what : "ptrace", strerror(err), hint);
 	return EXIT_CANNOT_TRACE;
 }
 

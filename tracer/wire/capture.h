@@ -53,9 +53,9 @@ static inline void capture_close(struct record *rec, struct piece *piece, const 
 }
 
 /* `bytes` at addr, at most `limit` of them. */
-static inline const struct piece *capture_bytes(struct record *rec, const struct capture_source *from,
-						const struct capture_op *op, int kind, uint32_t index, uint64_t addr,
-						uint64_t bytes, uint64_t limit)
+static inline struct piece *capture_bytes(struct record *rec, const struct capture_source *from,
+					  const struct capture_op *op, int kind, uint32_t index, uint64_t addr,
+					  uint64_t bytes, uint64_t limit)
 {
 	uint64_t room;
 	struct piece *piece = addr ? capture_open(rec, &room) : 0;
@@ -243,10 +243,33 @@ static inline void capture_fd_path(struct record *rec, const struct capture_sour
 		capture_close(rec, piece, op, PIECE_FDPATH, 0, 0, (uint64_t)got, (uint64_t)got, PIECE_OK);
 }
 
+#define NR_GETDENTS64 217
+#define DIRENT_RECLEN 16u /* offset of d_reclen */
+#define DIRENT_LEAST 19u
+
+/* How many directory entries a buffer holds: the piece is cut, but the entries are counted by their number. */
+static inline uint32_t capture_count_entries(const struct capture_source *from, const struct piece *piece)
+{
+	uint64_t at = 0;
+	uint32_t count = 0;
+	uint16_t bytes;
+
+	for (; at + DIRENT_LEAST <= piece->full && count < 65536; at += bytes, count++) {
+		if (at + DIRENT_LEAST <= piece->size)
+			__builtin_memcpy(&bytes, (const char *)(piece + 1) + at + DIRENT_RECLEN, sizeof(bytes));
+		else if (from->copy(from->context, &bytes, piece->addr + at + DIRENT_RECLEN, sizeof(bytes)) < sizeof(bytes))
+			break;
+		if (bytes < DIRENT_LEAST)
+			break;
+	}
+	return count;
+}
+
 static inline void capture_op_run(struct record *rec, const struct capture_source *from, const struct capture_op *op)
 {
 	uint64_t addr = op->arg < 6 ? rec->args[op->arg] : 0, length;
 	uint64_t text = (uint64_t)from->string_limit + 1;
+	struct piece *piece;
 
 	switch ((enum capture_kind)op->kind) {
 	case CAPTURE_STRING:
@@ -266,8 +289,9 @@ static inline void capture_op_run(struct record *rec, const struct capture_sourc
 		length = capture_length(rec, from, op);
 		if (op->limit)
 			length = capture_min(length, op->limit);
-		length = capture_min(length, RECORD_MAX);
-		capture_bytes(rec, from, op, PIECE_MEM, 0, addr, length * op->size, RECORD_MAX / 2);
+		piece = capture_bytes(rec, from, op, PIECE_MEM, 0, addr, capture_min(length, 1u << 28) * op->size, RECORD_MAX / 2);
+		if (piece && rec->nr == NR_GETDENTS64)
+			piece->reserved = capture_count_entries(from, piece);
 		return;
 	case CAPTURE_STRINGV:
 		capture_strings(rec, from, op, addr);
@@ -300,12 +324,18 @@ static inline void capture_op_run(struct record *rec, const struct capture_sourc
 	}
 }
 
+/* What remains of a sleep is written just when a signal cut it short. */
+static inline int capture_after_failure(const struct record *rec)
+{
+	return rec->ret == -516 && (rec->nr == 35 || rec->nr == 230); /* ERESTART_RESTARTBLOCK; nanosleep, clock_nanosleep */
+}
+
 /* Appends the pieces of one phase. After a failed call nothing is captured at exit: the kernel wrote nothing it
  * promises, and strace prints addresses. */
 static inline void capture_run(struct record *rec, const struct capture_source *from, int phase)
 {
 	if (rec->abi != ABI_X86_64 || rec->nr < 0 || (uint32_t)rec->nr >= capture_x86_64_count ||
-	    (phase == PHASE_EXIT && rec->ret < 0 && rec->ret > -4096))
+	    (phase == PHASE_EXIT && rec->ret < 0 && rec->ret > -4096 && !capture_after_failure(rec)))
 		return;
 	const struct capture_row *row = &capture_x86_64[rec->nr];
 
