@@ -171,7 +171,7 @@ void on_birth(struct keeper *k, struct task *parent, int event)
 	}
 	if (shares)
 		k->spaces[space].tasks++;
-	task->sigsys_blocked = source.sigsys_blocked;
+	task->blocked = source.blocked;
 	task->by_ptrace = source.by_ptrace;
 	if (call.agent)
 		give_agent(k, task, &call);

@@ -331,8 +331,7 @@ int inject_image(struct keeper *k, struct task *task)
 	if (regs.cs == 0x23)
 		return -ENOEXEC; /* a 32-bit image: by ptrace */
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
-	task->sigsys_blocked = mask & 1ull << (SIGSYS - 1);
-	sigsys_inherited(k, task);
+	forced_inherited(k, task, mask);
 	err = inject_with(k, task, &regs);
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
 	regs.orig_rax = (uint64_t)-1;

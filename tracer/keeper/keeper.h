@@ -24,10 +24,15 @@ struct arena {
 	uint32_t spaces; /* address spaces that map it; 0: free */
 };
 
+/* Signals that dispatch and the agent's copy routine make the kernel force on a thread: SIGSYS, SIGSEGV, SIGBUS. */
+#define FORCED_COUNT 3u
+
 /* One address space (mm). Threads and vfork children share it. */
 struct space {
 	uint32_t tasks;
-	uint64_t sigsys_action[4];     /* the program's struct kernel_sigaction for SIGSYS; [0]: handler */
+	/* What the program set for the signals that we make the kernel force: struct kernel_sigaction, [0] the handler. */
+	uint64_t action[FORCED_COUNT][4];
+	uint64_t handler_mask[65];     /* per signal: forced signals that are blocked while its handler runs */
 	bool agent;                    /* injected */
 	uint32_t chunks;
 	uint32_t arena[CHUNK_COUNT];   /* chunk number → arena index */
@@ -42,7 +47,7 @@ struct task {
 	bool in_syscall;               /* by_ptrace: between entry and exit */
 	bool starting;                 /* by_ptrace: not yet past the first execve, only that one counts */
 	bool once;                     /* by_ptrace for one syscall only (int 0x80) */
-	bool sigsys_blocked;           /* by the program; dispatch unblocks it in the kernel */
+	uint64_t blocked;              /* forced signals the program has blocked; forcing unblocks them in the kernel */
 	struct record *open;           /* by_ptrace: the record being made, RECORD_MAX bytes */
 };
 
@@ -105,8 +110,17 @@ void send_maps(struct keeper *k, const struct task *task);
 void on_birth(struct keeper *k, struct task *parent, int event);
 void on_exec(struct keeper *k, pid_t pid);
 
+/* forced.c: keeps the program's mask and actions for forced signals, which forcing changes in the kernel. */
+void forced_inherited(struct keeper *k, struct task *task, uint64_t mask);
+/* The program is about to make this syscall. */
+void forced_note(struct keeper *k, struct task *task, const struct user_regs_struct *regs);
+/* A signal is about to be delivered to the program. */
+void forced_deliver(struct keeper *k, struct task *task, int sig);
+/* Undoes what forcing `sig` did. Changes the registers: the caller sets them afterwards. */
+void forced_restore(struct keeper *k, const struct task *task, int sig);
+bool forced_is_blocked(const struct task *task, int sig);
+
 /* signals.c: at a signal-delivery stop. Resumes the task. */
-void sigsys_inherited(struct keeper *k, const struct task *task);
 void program_registers(struct user_regs_struct *regs, const struct agent_frame *frame);
 bool in_agent(uint64_t rip);
 void on_signal(struct keeper *k, struct task *task, int sig);

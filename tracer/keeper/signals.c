@@ -20,8 +20,6 @@
 #ifndef PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG
 #define PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG 0x4210
 #endif
-#define SIGSYS_BIT (1ull << (SIGSYS - 1))
-#define SIGFRAME_MASK 296 /* offset of uc_sigmask in the ucontext at rt_sigreturn's stack pointer */
 #define ERESTART_FIRST (-516)
 #define ERESTART_LAST (-512)
 
@@ -54,75 +52,6 @@ void program_registers(struct user_regs_struct *regs, const struct agent_frame *
 static int set_phase(struct keeper *k, const struct task *task, uint64_t phase)
 {
 	return tracee_write(k, task->tid, thread_block(task) + offsetof(struct agent_thread, phase), &phase, sizeof(phase));
-}
-
-/* What rt_sigprocmask and rt_sigreturn are about to do to SIGSYS's place in the mask. Dispatch itself unblocks it, so
- * the kernel cannot tell any more. */
-static void note_mask(struct keeper *k, struct task *task, const struct user_regs_struct *regs)
-{
-	uint64_t set;
-
-	if (regs->rax == SYS_rt_sigreturn) {
-		if (!tracee_read(k, task->tid, regs->rsp + SIGFRAME_MASK, &set, sizeof(set)))
-			task->sigsys_blocked = set & SIGSYS_BIT;
-		return;
-	}
-	if (!regs->rsi || tracee_read(k, task->tid, regs->rsi, &set, sizeof(set)))
-		return;
-	if (regs->rdi == SIG_SETMASK)
-		task->sigsys_blocked = set & SIGSYS_BIT;
-	else if (set & SIGSYS_BIT)
-		task->sigsys_blocked = regs->rdi == SIG_BLOCK;
-}
-
-static void restore_mask(const struct task *task)
-{
-	uint64_t mask;
-
-	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
-		return;
-	mask |= SIGSYS_BIT;
-	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
-}
-
-static void note_action(struct keeper *k, const struct task *task, const struct user_regs_struct *regs)
-{
-	struct space *space = space_of(k, task);
-
-	if (regs->rdi == SIGSYS && regs->rsi)
-		tracee_read(k, task->tid, regs->rsi, space->sigsys_action, sizeof(space->sigsys_action));
-}
-
-/* A new image keeps an ignored SIGSYS. */
-void sigsys_inherited(struct keeper *k, const struct task *task)
-{
-	char path[64], line[256];
-	unsigned long ignored;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", task->tid);
-	FILE *status = fopen(path, "re");
-
-	while (status && fgets(line, sizeof(line), status))
-		if (sscanf(line, "SigIgn: %lx", &ignored) == 1 && ignored & SIGSYS_BIT)
-			space_of(k, task)->sigsys_action[0] = (uint64_t)SIG_IGN;
-	if (status)
-		fclose(status);
-}
-
-/* The kernel's forced SIGSYS resets an action that was ignored, or blocked at the time. The scratch is the low end of the
- * thread's own agent stack. */
-static void restore_action(struct keeper *k, const struct task *task)
-{
-	struct space *space = space_of(k, task);
-	uint64_t scratch = thread_block(task) + sizeof(struct agent_thread), mask, all = ~0ull;
-
-	if (!space->sigsys_action[0] || (!task->sigsys_blocked && space->sigsys_action[0] != (uint64_t)SIG_IGN) ||
-	    tracee_write(k, task->tid, scratch, space->sigsys_action, sizeof(space->sigsys_action)) ||
-	    ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
-		return;
-	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
-	remote_syscall(k, task->tid, AGENT_EXPORT_REMOTE, SYS_rt_sigaction, (uint64_t[6]){ SIGSYS, scratch, 0, 8 });
-	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
 }
 
 /* The front learns the file of an executable mapping before the mapping's record. */
@@ -165,17 +94,12 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 
 	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
 		return;
-	restore_action(k, task);
-	if (task->sigsys_blocked)
-		restore_mask(task);
+	forced_restore(k, task, SIGSYS);
 	if (info->si_arch != AUDIT_ARCH_X86_64) {
 		foreign_syscall(task, &regs);
 		return;
 	}
-	if (regs.rax == SYS_rt_sigprocmask || regs.rax == SYS_rt_sigreturn)
-		note_mask(k, task, &regs);
-	if (regs.rax == SYS_rt_sigaction)
-		note_action(k, task, &regs);
+	forced_note(k, task, &regs);
 	if (regs.rax == SYS_mmap)
 		note_mapping(k, task, &regs);
 	regs.rcx = regs.rip;
@@ -212,6 +136,26 @@ static void abandon_record(struct keeper *k, const struct task *task)
 		__atomic_store_n(&ring->open_at, 0, __ATOMIC_RELEASE);
 }
 
+/* The agent touched memory of the program that is not there: the copy ends early and no signal is delivered. */
+static bool copy_fault(struct keeper *k, const struct task *task, struct user_regs_struct *regs, const siginfo_t *info)
+{
+	if ((info->si_signo != SIGSEGV && info->si_signo != SIGBUS) || info->si_code <= 0 ||
+	    regs->rip < AGENT_EXPORT_COPY || regs->rip >= AGENT_EXPORT_COPY_RECOVER)
+		return false;
+	forced_restore(k, task, info->si_signo);
+	regs->rip = AGENT_EXPORT_COPY_RECOVER;
+	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
+	return true;
+}
+
+/* A fault met while stepping; false when it is not one of the copy routine. */
+static bool step_over_fault(struct keeper *k, const struct task *task, struct user_regs_struct *regs)
+{
+	siginfo_t info;
+
+	return ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) == 0 && copy_fault(k, task, regs, &info);
+}
+
 static bool stub_returns(uint64_t rip)
 {
 	return rip >= AGENT_EXPORT_STUB_RETURN && rip < AGENT_EXPORT_STUB_END;
@@ -235,6 +179,8 @@ static int step_out(struct keeper *k, struct task *task, struct user_regs_struct
 			return -ESRCH;
 		} else if (ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
 			err = -errno;
+		else if (WSTOPSIG(status) != SIGTRAP && !step_over_fault(k, task, regs))
+			err = -EFAULT;
 	}
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
 	return err;
@@ -299,14 +245,22 @@ static int leave_agent(struct keeper *k, struct task *task, struct user_regs_str
 	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
 }
 
-/* The agent touched memory of the program that is not there: the copy ends early and no signal is delivered. */
-static bool copy_fault(const struct task *task, struct user_regs_struct *regs, const siginfo_t *info)
+/* A SIGSYS that comes while the program blocks it was forced by dispatch all the same: one of the program's own was pending
+ * and took its place. That one is sent again and stays pending, because dispatch blocks it again. */
+static bool is_dispatch(const struct task *task, siginfo_t *info)
 {
-	if ((info->si_signo != SIGSEGV && info->si_signo != SIGBUS) || info->si_code <= 0 ||
-	    regs->rip < AGENT_EXPORT_COPY || regs->rip >= AGENT_EXPORT_COPY_RECOVER)
+	if (info->si_code == SYS_USER_DISPATCH)
+		return true;
+	if (!forced_is_blocked(task, SIGSYS))
 		return false;
-	regs->rip = AGENT_EXPORT_COPY_RECOVER;
-	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
+	info->si_arch = AUDIT_ARCH_X86_64;
+	uint64_t mask;
+
+	if (!ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask)) {
+		mask |= 1ull << (SIGSYS - 1);
+		ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	}
+	syscall(SYS_tgkill, task->pid, task->tid, SIGSYS);
 	return true;
 }
 
@@ -318,18 +272,19 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 
 	if (ptrace(PTRACE_GETSIGINFO, tid, 0, &info) < 0)
 		return;
-	if (task->chunk != NO_INDEX && sig == SIGSYS && info.si_code == SYS_USER_DISPATCH) {
+	if (task->chunk != NO_INDEX && sig == SIGSYS && is_dispatch(task, &info)) {
 		dispatch(k, task, &info);
 		return;
 	}
 	if (task->chunk != NO_INDEX && ptrace(PTRACE_GETREGS, tid, 0, &regs) == 0 && in_agent(regs.rip)) {
-		if (copy_fault(task, &regs, &info)) {
+		if (copy_fault(k, task, &regs, &info)) {
 			resume(task, 0);
 			return;
 		}
 		if (leave_agent(k, task, &regs, &info) < 0)
 			return;
 	}
+	forced_deliver(k, task, sig);
 	send_control(k, (struct control){ .type = MSG_SIGNAL, .pid = task->pid, .tid = tid, .value = sig }, &info,
 		     sizeof(info), -1);
 	resume(task, sig);
