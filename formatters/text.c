@@ -329,7 +329,7 @@ static void text_event(struct formatter *f, const struct event *event)
 		text_exit(f, event);
 		return;
 	}
-	if (event->type == EVENT_PROCESS || event->type == EVENT_NOTE)
+	if (event->type == EVENT_PROCESS)
 		return;
 	flush_pending(f, " <unfinished ...>");
 	if (event->type == EVENT_ENTER) {
@@ -343,6 +343,8 @@ static void text_event(struct formatter *f, const struct event *event)
 		buf_printf(&f->line, "--- stopped by %s ---", signal_name(event->status) ?: "?");
 	else if (event->type == EVENT_EXITED)
 		text_exited(f, event->status);
+	else if (event->type == EVENT_NOTE)
+		buf_printf(&f->line, "+++ vtrace: %s +++", event->what ? event->what : "");
 	else
 		buf_printf(&f->line, "+++ lost %llu events +++", (unsigned long long)event->count);
 	put_line(f);

@@ -230,6 +230,8 @@ class Trace:
             return re.sub(r"\b\d+\b", lambda m: "<%s>" % names[int(m[0])] if int(m[0]) in names else m[0], text)
 
         for call in process.calls:
+            if call.name is None and call.text.startswith("+++ vtrace: "):
+                continue # a note: what vtrace could not do, which strace does not say
             if call.name is None: # signals and exits
                 text = re.sub(r"\b(si_pid=|in pid )(\d+)", lambda m: m[1] + pids(m[2]), call.text)
                 call.normal = plain(text)

@@ -56,8 +56,11 @@ static enum call_state state_of(const struct record *record)
 
 void flow_open(struct drain *drain, struct flow *flow, struct record *record)
 {
-	flow_close(drain, flow, CALL_UNFINISHED, record->start_tsc);
 	flow->open_since = 0;
+	/* The record of a call that an exec or an end closed stays open in its ring. */
+	if (flow->closed_since && flow->closed_since == record->start_tsc)
+		return;
+	flow_close(drain, flow, CALL_UNFINISHED, record->start_tsc);
 	flow->open = begin(drain, flow, record);
 }
 

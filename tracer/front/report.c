@@ -175,10 +175,11 @@ static void on_note(struct report *report, const struct message *message)
 	struct event event = message_event(report, message, EVENT_NOTE);
 
 	event.what = message->payload;
-	if (is_text(report) || !report->ops)
-		warn_line("%s", message->payload);
-	else
+	/* The program's stderr stays its own when the trace goes elsewhere. */
+	if (report->ops && (!is_text(report) || report->options->output))
 		emit(report, &event);
+	else
+		warn_line("%s", message->payload);
 }
 
 static void report_message(struct report *report, const struct message *message)
