@@ -269,6 +269,8 @@ class Trace:
             call.normal = plain("%s(%s) = %s" % (name, args, result))
             if name == "getrandom" and len(kept) > 1 and kept[-2].normal == call.normal:
                 kept.pop() # mkstemp asks again when it does not like the number
+            if "O_CREAT|O_EXCL" in args and len(kept) > 1 and kept[-2].name == "getrandom":
+                del kept[-2] # mkstemp asks only when it does not like the number it made of its stack's address
         process.calls = kept
 
     @staticmethod
