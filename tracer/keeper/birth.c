@@ -227,13 +227,14 @@ static void new_image(struct keeper *k, struct task *task)
 void on_exec(struct keeper *k, pid_t pid)
 {
 	unsigned long former = (unsigned long)pid;
-	uint32_t space = space_new(k);
 
 	ptrace(PTRACE_GETEVENTMSG, pid, 0, &former);
 	struct task *task = leave_image(k, pid, (pid_t)former);
 
 	if (!task)
 		return;
+	uint32_t space = space_new(k);
+
 	task_drop_slot(k, task);
 	ptrace_path_forget(task);
 	space_leave(k, task->space);

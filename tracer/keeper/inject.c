@@ -24,7 +24,6 @@
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
-#define NR_GETPID 39
 
 extern const uint8_t agent_image[], agent_image_end[];
 
@@ -123,6 +122,13 @@ int arm_dispatch(const struct task *task)
 	if (ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, task->tid, sizeof(config), &config) < 0)
 		return -errno;
 	return 0;
+}
+
+void disarm_dispatch(const struct task *task)
+{
+	struct dispatch_config off = { 0 };
+
+	ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, task->tid, sizeof(off), &off);
 }
 
 /* Gives a stopped thread whose space has the agent its ring and block, sets its gs base in *regs (the caller writes the
@@ -337,6 +343,5 @@ int inject_image(struct keeper *k, struct task *task)
 	regs.orig_rax = (uint64_t)-1;
 	if (ptrace(PTRACE_SETREGS, task->tid, 0, &regs) < 0 && !err)
 		err = -errno;
-	space_of(k, task)->agent = !err;
 	return err;
 }

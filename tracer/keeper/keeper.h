@@ -33,7 +33,6 @@ struct space {
 	/* What the program set for the signals that we make the kernel force: struct kernel_sigaction, [0] the handler. */
 	uint64_t action[FORCED_COUNT][4];
 	uint64_t handler_mask[65];     /* per signal: forced signals that are blocked while its handler runs */
-	bool agent;                    /* injected */
 	uint32_t chunks;
 	uint32_t arena[CHUNK_COUNT];   /* chunk number → arena index */
 };
@@ -104,6 +103,7 @@ int inject_image(struct keeper *k, struct task *task);   /* at a syscall-exit st
 int inject_chunk(struct keeper *k, struct task *task, uint64_t at);
 int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs);
 int arm_dispatch(const struct task *task);
+void disarm_dispatch(const struct task *task);
 void send_maps(struct keeper *k, const struct task *task);
 
 /* birth.c: fork, vfork, clone, exec events */

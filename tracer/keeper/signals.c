@@ -17,9 +17,6 @@
 #ifndef SYS_USER_DISPATCH
 #define SYS_USER_DISPATCH 2 /* si_code, <asm-generic/siginfo.h> */
 #endif
-#ifndef PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG
-#define PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG 0x4210
-#endif
 #define ERESTART_FIRST (-516)
 #define ERESTART_LAST (-512)
 
@@ -76,9 +73,7 @@ static void note_mapping(struct keeper *k, const struct task *task, const struct
 /* int 0x80: dispatch is switched off for the one call, which is then seen by ptrace. */
 static void foreign_syscall(struct task *task, struct user_regs_struct *regs)
 {
-	uint64_t off[4] = { 0 };
-
-	ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, task->tid, sizeof(off), off);
+	disarm_dispatch(task);
 	regs->rip -= 2;
 	regs->orig_rax = (uint64_t)-1;
 	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
