@@ -142,6 +142,8 @@ agent_export_copy_recover:
  * real one with every argument register as it was. A jump, not a call: no frame of ours for an unwinder to meet. */
 	.globl agent_via_note
 agent_via_note:
+	cmpl $0, agent_config+8(%rip) /* no_via */
+	jne 4f
 	pushq %rax
 	pushq %rcx
 	pushq %rdx
@@ -171,6 +173,11 @@ agent_via_note:
 	popq %rsi
 	popq %rdx
 	popq %rcx
+	popq %rax
+	jmp *%r11
+4:	pushq %rax
+	leaq agent_real(%rip), %rax
+	movq (%rax,%r11,8), %r11
 	popq %rax
 	jmp *%r11
 

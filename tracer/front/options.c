@@ -281,6 +281,7 @@ static const struct option_row option_rows[] = {
 	{ 'E', "env", ARGUMENT_NEEDED, apply_environment, 0, "VAR=VALUE or VAR  set or remove it for the program" },
 	{ 0, "via", ARGUMENT_NONE, apply_flag, FIELD(via), "the libc function of each call and its caller" },
 	{ 0, "no-agent", ARGUMENT_NONE, apply_flag, FIELD(no_agent), "everything by ptrace" },
+	{ 0, "no-net", ARGUMENT_NONE, apply_flag, FIELD(no_net), "without the seccomp net" },
 	{ 0, "no-loader-patch", ARGUMENT_NONE, apply_flag, FIELD(no_patch), "leave the program's loader alone" },
 	{ 'h', "help", ARGUMENT_NONE, apply_flag, FIELD(help), "this text" },
 	{ 'V', "version", ARGUMENT_NONE, apply_flag, FIELD(version), "the version" },

@@ -49,7 +49,7 @@ static bool await_child(struct keeper *k, pid_t tid)
 
 	if (take_early(k, tid, &status))
 		return WIFSTOPPED(status);
-	if (wait_stop(tid, &status) < 0)
+	if (wait_stop(k, tid, &status) < 0)
 		return false;
 	if (!WIFSTOPPED(status))
 		keep_early(k, tid, status);
@@ -68,10 +68,12 @@ static void child_registers(struct user_regs_struct *regs, const struct agent_fr
 	regs->orig_rax = (uint64_t)-1;
 }
 
-static void let_go(pid_t tid, const struct birth_call *call)
+static void let_go(struct keeper *k, pid_t tid, const struct birth_call *call)
 {
 	struct user_regs_struct regs;
 
+	if (call->agent && !(call->flags & CLONE_VM))
+		stop_noting(k, tid);
 	if (call->agent && !ptrace(PTRACE_GETREGS, tid, 0, &regs)) {
 		child_registers(&regs, &call->frame);
 		regs.gs_base = AGENT_IDLE;
@@ -151,7 +153,7 @@ void on_birth(struct keeper *k, struct task *parent, int event)
 	    !await_child(k, (pid_t)child))
 		return;
 	if (!k->launch->follow) {
-		let_go((pid_t)child, &call);
+		let_go(k, (pid_t)child, &call);
 		return;
 	}
 	bool shares = call.flags & CLONE_VM;
@@ -159,14 +161,14 @@ void on_birth(struct keeper *k, struct task *parent, int event)
 
 	if (space == NO_INDEX) {
 		send_note(k, parent, "process %d is not traced: too many processes", (int)child);
-		let_go((pid_t)child, &call);
+		let_go(k, (pid_t)child, &call);
 		return;
 	}
 	struct task source = *parent;
 	struct task *task = task_add(k, (pid_t)child, call.flags & CLONE_THREAD ? source.pid : (pid_t)child, space);
 
 	if (!task) {
-		let_go((pid_t)child, &call);
+		let_go(k, (pid_t)child, &call);
 		return;
 	}
 	if (shares)
@@ -235,6 +237,8 @@ void on_exec(struct keeper *k, pid_t pid)
 		return;
 	uint32_t space = space_new(k);
 
+	if (task->starting)
+		net_missing(k, task);
 	task_drop_slot(k, task);
 	ptrace_path_forget(task);
 	space_leave(k, task->space);

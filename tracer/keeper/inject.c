@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,21 +115,53 @@ int inject_chunk(struct keeper *k, struct task *task, uint64_t at)
 	return err;
 }
 
-int arm_dispatch(const struct task *task)
+static int set_dispatch(const struct task *task, const struct dispatch_config *config)
 {
-	struct dispatch_config config = { .mode = PR_SYS_DISPATCH_ON, .offset = AGENT_BASE,
-					  .length = AGENT_EXPORT_TEXT_END - AGENT_BASE };
-
-	if (ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, task->tid, sizeof(config), &config) < 0)
-		return -errno;
-	return 0;
+	return ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, task->tid, sizeof(*config), config) < 0 ? -errno : 0;
 }
 
-void disarm_dispatch(const struct task *task)
+/* Before Linux 6.4 only the thread itself can do it. Registers are as before afterwards. */
+static int set_dispatch_remote(struct keeper *k, const struct task *task, const struct dispatch_config *config)
+{
+	struct user_regs_struct regs;
+	uint64_t mask, all = ~0ull;
+
+	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0 ||
+	    ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
+		return -errno;
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
+	long got = remote(k, task, AGENT_EXPORT_REMOTE, SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, config->mode,
+			  config->offset, config->length, config->selector, 0);
+
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	regs.orig_rax = (uint64_t)-1;
+	ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
+	return (int)got;
+}
+
+static int change_dispatch(struct keeper *k, const struct task *task, const struct dispatch_config *config)
+{
+	int err = k->launch->remote_dispatch ? -EIO : set_dispatch(task, config);
+
+	return err == -EIO || err == -EINVAL ? set_dispatch_remote(k, task, config) : err;
+}
+
+int arm_dispatch(struct keeper *k, const struct task *task)
+{
+	struct dispatch_config config = {
+		.mode = PR_SYS_DISPATCH_ON, .offset = AGENT_BASE, .length = AGENT_EXPORT_TEXT_END - AGENT_BASE,
+		.selector = CHUNK_ARENA(task->chunk) + (uint64_t)task->slot * RING_STRIDE +
+			    offsetof(struct ring_head, selector),
+	};
+
+	return change_dispatch(k, task, &config);
+}
+
+void disarm_dispatch(struct keeper *k, const struct task *task)
 {
 	struct dispatch_config off = { 0 };
 
-	ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, task->tid, sizeof(off), &off);
+	change_dispatch(k, task, &off);
 }
 
 /* Gives a stopped thread whose space has the agent its ring and block, sets its gs base in *regs (the caller writes the
@@ -147,13 +180,11 @@ int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struc
 	thread.tid = task->tid;
 	err = tracee_write(k, task->tid, thread.self, &thread, sizeof(thread));
 	if (!err)
-		err = arm_dispatch(task);
+		err = arm_dispatch(k, task);
 	if (err) {
 		task_drop_slot(k, task);
 		return err;
 	}
-	if (k->control < 0)
-		__atomic_store_n(&task_ring(k, task)->abandoned, 1, __ATOMIC_RELAXED);
 	regs->gs_base = thread.self;
 	return 0;
 }

@@ -6,11 +6,11 @@
 #include <sys/wait.h>
 #include "keeper.h"
 
-pid_t wait_stop(pid_t tid, int *status)
+pid_t wait_stop(struct keeper *k, pid_t tid, int *status)
 {
 	pid_t got;
 
-	while ((got = waitpid(tid, status, __WALL)) < 0 && errno == EINTR)
+	while ((got = net_wait(k, tid, status)) < 0 && errno == EINTR)
 		;
 	return got;
 }
@@ -23,7 +23,7 @@ int run_to_syscall_stop(struct keeper *k, pid_t tid)
 	do {
 		if (ptrace(PTRACE_SYSCALL, tid, 0, 0) < 0)
 			return -errno;
-		if (wait_stop(tid, &status) < 0)
+		if (wait_stop(k, tid, &status) < 0)
 			return -errno;
 		if (!WIFSTOPPED(status)) {
 			keep_early(k, tid, status);
@@ -50,10 +50,12 @@ long remote_syscall(struct keeper *k, pid_t tid, uint64_t at, long nr, const uin
 	regs.r9 = args[5];
 	if (ptrace(PTRACE_SETREGS, tid, 0, &regs) < 0)
 		return -errno;
+	k->remote_tid = tid;
 	int err = run_to_syscall_stop(k, tid);
 
 	if (!err)
 		err = run_to_syscall_stop(k, tid);
+	k->remote_tid = 0;
 	if (err)
 		return err;
 	if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)

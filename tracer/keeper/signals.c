@@ -71,9 +71,9 @@ static void note_mapping(struct keeper *k, const struct task *task, const struct
 }
 
 /* int 0x80: dispatch is switched off for the one call, which is then seen by ptrace. */
-static void foreign_syscall(struct task *task, struct user_regs_struct *regs)
+static void foreign_syscall(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
-	disarm_dispatch(task);
+	disarm_dispatch(k, task);
 	regs->rip -= 2;
 	regs->orig_rax = (uint64_t)-1;
 	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
@@ -91,9 +91,11 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 		return;
 	forced_restore(k, task, SIGSYS);
 	if (info->si_arch != AUDIT_ARCH_X86_64) {
-		foreign_syscall(task, &regs);
+		foreign_syscall(k, task, &regs);
 		return;
 	}
+	if (let_go_at_dispatch(k, task, &regs))
+		return;
 	forced_note(k, task, &regs);
 	if (regs.rax == SYS_mmap)
 		note_mapping(k, task, &regs);
@@ -167,7 +169,7 @@ static int step_out(struct keeper *k, struct task *task, struct user_regs_struct
 		return -errno;
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
 	while (!err && in_agent(regs->rip) && !stub_returns(regs->rip)) {
-		if (ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0) < 0 || wait_stop(task->tid, &status) < 0)
+		if (ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0) < 0 || wait_stop(k, task->tid, &status) < 0)
 			err = -errno;
 		else if (!WIFSTOPPED(status)) {
 			keep_early(k, task->tid, status);
@@ -208,9 +210,7 @@ static bool was_interrupted(const struct user_regs_struct *regs)
 	       result <= ERESTART_LAST;
 }
 
-/* Gives the thread registers a handler may see. 0, or -errno when it is gone. The siginfo is set again when steps were
- * taken, because they end in another stop. */
-static int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
+int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
 {
 	struct agent_thread thread;
 	int err;
@@ -234,7 +234,8 @@ static int leave_agent(struct keeper *k, struct task *task, struct user_regs_str
 			program_registers(regs, &thread.frame);
 			regs->rip = thread.frame.rcx;
 		}
-		ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
+		if (info)
+			ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
 	}
 	set_phase(k, task, AGENT_OUTSIDE);
 	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;

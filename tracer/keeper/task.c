@@ -142,6 +142,7 @@ bool task_take_slot(struct keeper *k, struct task *task)
 			ring->tid = task->tid;
 			/* The call its former thread died in, or left by exec, is not this one's. */
 			__atomic_store_n(&ring->open_at, 0, __ATOMIC_RELEASE);
+			ring_set_reader(ring, k->control >= 0);
 			__atomic_store_n(&ring->state, RING_USED, __ATOMIC_RELEASE);
 			task->chunk = chunk;
 			task->slot = (int32_t)slot;

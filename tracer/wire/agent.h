@@ -56,6 +56,8 @@ _Static_assert(__builtin_offsetof(struct agent_thread, via) == 184, "entry.S");
 struct agent_config {
 	uint32_t string_limit;
 	uint32_t fd_paths;
+	uint32_t no_via; /* wrappers only jump: set by the keeper when %gs is not ours in every thread */
 };
+_Static_assert(__builtin_offsetof(struct agent_config, no_via) == 8, "entry.S");
 
 #endif
