@@ -46,6 +46,7 @@ struct task {
 	int32_t slot;
 	bool by_ptrace;                /* syscalls are seen by PTRACE_SYSCALL stops */
 	bool in_syscall;               /* by_ptrace: between entry and exit */
+	bool notified;                 /* by_ptrace: the net let the call in that it is in */
 	bool starting;                 /* by_ptrace: not yet past the first execve, only that one counts */
 	bool once;                     /* by_ptrace for one syscall only (int 0x80) */
 	uint64_t blocked;              /* forced signals the program has blocked; forcing unblocks them in the kernel */
@@ -163,6 +164,8 @@ void record_end(struct keeper *k, struct task *task, struct record *rec, int64_t
 void send_record(struct keeper *k, const struct record *rec, int complete);
 /* False: the task is not ours any more. */
 bool on_syscall_stop(struct keeper *k, struct task *task);
+/* The net lets the task's call in: from here on it is told as open. */
+void ptrace_path_notified(struct keeper *k, struct task *task);
 void ptrace_path_forget(struct task *task);
 
 /* send.c */

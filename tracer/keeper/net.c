@@ -148,6 +148,8 @@ static void answer_one(struct keeper *k)
 	struct seccomp_notif_resp go_on = { .id = call.id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
 	struct task *task = task_find(k, (pid_t)call.pid);
 
+	if (task && task->by_ptrace && task->in_syscall)
+		ptrace_path_notified(k, task);
 	if (!recorded_elsewhere(k, task, &call)) {
 		if (task && is_vsyscall(&call))
 			record_vsyscall(k, task, &call);

@@ -11,6 +11,10 @@
 #include "capture.h"
 #include "keeper.h"
 
+/* The kernel's own codes, not in the headers for programs. */
+#define ERESTARTSYS 512
+#define ERESTARTNOINTR 513
+
 
 static uint64_t copy_tracee(void *context, void *to, uint64_t from, uint64_t bytes)
 {
@@ -96,12 +100,34 @@ static void on_entry(struct keeper *k, struct task *task, const struct __ptrace_
 	for (int i = 0; i < 6; i++)
 		call.args[i] = info->entry.args[i];
 	record_begin(k, task, task->open, &call);
+	task->notified = false;
+	if (k->net < 0)
+		ptrace_path_notified(k, task);
+}
+
+void ptrace_path_notified(struct keeper *k, struct task *task)
+{
+	if (task->notified || !task->open)
+		return;
+	task->notified = true;
 	send_record(k, task->open, 0);
+}
+
+/* A signal that comes before the keeper has received the notification ends the call with ERESTARTSYS, which a handler without
+ * SA_RESTART would turn into EINTR. The call has not begun: it is always made again. */
+static bool never_began(const struct keeper *k, const struct task *task, const struct __ptrace_syscall_info *info)
+{
+	struct user_regs_struct regs;
+
+	if (k->net < 0 || task->notified || info->exit.rval != -ERESTARTSYS || ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
+		return false;
+	regs.rax = (uint64_t)-ERESTARTNOINTR;
+	return !ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
 }
 
 static void on_exit_stop(struct keeper *k, struct task *task, const struct __ptrace_syscall_info *info)
 {
-	if (task->open)
+	if (task->open && !never_began(k, task, info))
 		record_end(k, task, task->open, info->exit.rval);
 }
 

@@ -202,11 +202,23 @@ static void back_to_site(struct user_regs_struct *regs, const struct agent_frame
 	regs->orig_rax = (uint64_t)-1;
 }
 
+/* The net's filter (net_filter.c) notifies these from the agent too; none of them answers ERESTARTSYS by itself: the
+ * notification was interrupted before the keeper received it, and the call has not begun. */
+static bool is_notified_always(uint64_t nr)
+{
+	return nr == SYS_execve || nr == SYS_execveat || nr == SYS_ptrace;
+}
+
+static bool never_began(const struct user_regs_struct *regs)
+{
+	return is_notified_always(regs->orig_rax) && (int64_t)regs->rax == ERESTART_LAST;
+}
+
 static bool was_interrupted(const struct user_regs_struct *regs)
 {
 	int64_t result = (int64_t)regs->rax;
 
-	return regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 && result >= ERESTART_FIRST &&
+	return !never_began(regs) && regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 && result >= ERESTART_FIRST &&
 	       result <= ERESTART_LAST;
 }
 
@@ -223,7 +235,7 @@ int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *re
 		regs->rip = thread.frame.rcx;
 	} else if (regs->rip < AGENT_EXPORT_STUB_SAVED) {
 		unenter(regs, &thread.frame);
-	} else if (thread.phase == AGENT_BEFORE && regs->rip != AGENT_EXPORT_GADGET_AFTER) {
+	} else if (thread.phase == AGENT_BEFORE && (regs->rip != AGENT_EXPORT_GADGET_AFTER || never_began(regs))) {
 		abandon_record(k, task);
 		back_to_site(regs, &thread.frame);
 	} else {
