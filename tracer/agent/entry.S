@@ -23,10 +23,15 @@
 	.set F_FLAGS, 160
 	.set VIA_COUNT, 176
 	.set VIA, 184
+	.set T_CAUGHT, 576
 
 	.section .text.entry, "ax"
 
-/* The keeper sends a dispatched syscall here: rax = number, rcx = where to resume. */
+/* A rewritten site's trampoline comes here, through its thread's `entry`: rax = number, rcx = where to resume. */
+	.globl agent_export_site
+agent_export_site:
+	movl $1, %r11d               /* CAUGHT_SITE */
+/* The keeper sends a dispatched syscall here: the same, and r11 = CAUGHT_DISPATCH. */
 	.globl agent_export_stub
 agent_export_stub:
 	movq %rsp, %gs:F_RSP
@@ -34,6 +39,7 @@ agent_export_stub:
 	movq %rax, %gs:F_RAX
 	.globl agent_export_stub_rax
 agent_export_stub_rax:
+	movq %r11, %gs:T_CAUGHT
 	movq %rcx, %gs:F_RCX
 	movq %rbx, %gs:F_RBX
 	movq %rdx, %gs:F_RDX
@@ -82,6 +88,12 @@ agent_export_stub_return:
 	.globl agent_export_stub_end
 agent_export_stub_end:
 
+/* `entry` of threads that are not traced: the site's own syscall instruction is made. */
+	.globl agent_export_plain
+agent_export_plain:
+	leaq -2(%rcx), %rcx
+	jmp *%rcx
+
 /* long agent_gadget(void): the program's own syscall, with its argument registers. A child that clone or fork makes here
  * never runs the rest: the keeper gives it the program's registers at its first stop. */
 	.globl agent_gadget
@@ -123,6 +135,19 @@ agent_export_remote:
 	syscall
 	ret
 	int3
+
+/* void agent_call_keeper(long what, long a, long b, long c, long d): stops in the keeper, which answers by going on. The
+ * syscall lies outside what user dispatch lets through; without dispatch its number is nobody's. */
+	.section .keeper_text, "ax"
+	.globl agent_call_keeper
+agent_call_keeper:
+	movq %rcx, %r10
+	movl $0x3fffffff, %eax
+	syscall
+	.globl agent_export_keeper_after
+agent_export_keeper_after:
+	ret
+	.section .text.entry, "ax"
 
 /* uint64_t agent_copy(void *to, const void *from, uint64_t bytes): returns how many were copied. A fault inside is turned
  * by the keeper into a jump to agent_export_copy_recover with rcx = bytes left. */

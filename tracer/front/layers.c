@@ -3,9 +3,9 @@
 #include <string.h>
 #include "layers.h"
 
-enum layer { LAYER_WRAPPERS, LAYER_DISPATCH, LAYER_PRCTL, LAYER_NET, LAYER_COUNT };
+enum layer { LAYER_WRAPPERS, LAYER_SITES, LAYER_DISPATCH, LAYER_PRCTL, LAYER_NET, LAYER_COUNT };
 
-static const char *const layer_names[LAYER_COUNT] = { "wrappers", "dispatch", "prctl", "net" };
+static const char *const layer_names[LAYER_COUNT] = { "wrappers", "sites", "dispatch", "prctl", "net" };
 
 static int layer_find(const char *name, size_t length)
 {
@@ -26,7 +26,7 @@ bool layers_apply(struct options *options, const char *list, char error[OPTIONS_
 		int layer = layer_find(at, length);
 
 		if (layer < 0) {
-			snprintf(error, OPTIONS_ERROR, "VTRACE_LAYERS: unknown layer '%.*s'; use wrappers, dispatch, prctl, net",
+			snprintf(error, OPTIONS_ERROR, "VTRACE_LAYERS: unknown layer '%.*s'; use wrappers, sites, dispatch, prctl, net",
 				 (int)length, at);
 			return false;
 		}
@@ -34,6 +34,7 @@ bool layers_apply(struct options *options, const char *list, char error[OPTIONS_
 		at += length;
 	}
 	options->no_patch |= !used[LAYER_WRAPPERS];
+	options->no_sites |= !used[LAYER_SITES];
 	options->no_agent |= !used[LAYER_DISPATCH] && !used[LAYER_PRCTL];
 	options->no_net |= !used[LAYER_NET];
 	options->remote_dispatch = used[LAYER_PRCTL];

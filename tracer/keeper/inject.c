@@ -120,23 +120,11 @@ static int set_dispatch(const struct task *task, const struct dispatch_config *c
 	return ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, task->tid, sizeof(*config), config) < 0 ? -errno : 0;
 }
 
-/* Before Linux 6.4 only the thread itself can do it. Registers are as before afterwards. */
+/* Before Linux 6.4 only the thread itself can do it. */
 static int set_dispatch_remote(struct keeper *k, const struct task *task, const struct dispatch_config *config)
 {
-	struct user_regs_struct regs;
-	uint64_t mask, all = ~0ull;
-
-	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0 ||
-	    ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
-		return -errno;
-	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
-	long got = remote(k, task, AGENT_EXPORT_REMOTE, SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, config->mode,
-			  config->offset, config->length, config->selector, 0);
-
-	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
-	regs.orig_rax = (uint64_t)-1;
-	ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
-	return (int)got;
+	return (int)remote_call(k, task, SYS_prctl, (uint64_t[6]){ PR_SET_SYSCALL_USER_DISPATCH, config->mode, config->offset,
+				config->length, config->selector });
 }
 
 static int change_dispatch(struct keeper *k, const struct task *task, const struct dispatch_config *config)
@@ -149,7 +137,7 @@ static int change_dispatch(struct keeper *k, const struct task *task, const stru
 int arm_dispatch(struct keeper *k, const struct task *task)
 {
 	struct dispatch_config config = {
-		.mode = PR_SYS_DISPATCH_ON, .offset = AGENT_BASE, .length = AGENT_EXPORT_TEXT_END - AGENT_BASE,
+		.mode = PR_SYS_DISPATCH_ON, .offset = AGENT_BASE, .length = AGENT_EXPORT_DISPATCH_END - AGENT_BASE,
 		.selector = CHUNK_ARENA(task->chunk) + (uint64_t)task->slot * RING_STRIDE +
 			    offsetof(struct ring_head, selector),
 	};
@@ -176,6 +164,7 @@ int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struc
 	thread.self = thread_block(task);
 	thread.stack_top = thread.self + THREAD_BYTES - 16;
 	thread.ring = CHUNK_ARENA(task->chunk) + (uint64_t)task->slot * RING_STRIDE;
+	thread.entry = AGENT_EXPORT_SITE;
 	thread.pid = task->pid;
 	thread.tid = task->tid;
 	err = tracee_write(k, task->tid, thread.self, &thread, sizeof(thread));
@@ -192,7 +181,7 @@ int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struc
 static int map_agent(struct keeper *k, struct task *task, uint64_t at)
 {
 	struct agent_config config = { .string_limit = k->launch->string_limit, .fd_paths = k->launch->fd_paths };
-	struct agent_thread idle = { .self = AGENT_IDLE };
+	struct agent_thread idle = { .self = AGENT_IDLE, .entry = AGENT_EXPORT_PLAIN };
 	size_t bytes = (size_t)(agent_image_end - agent_image);
 	long got = remote(k, task, at, SYS_mmap, AGENT_BASE, AGENT_TEXT_MAX, PROT_READ | PROT_EXEC,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0);
@@ -312,8 +301,33 @@ static void patch_loader(struct keeper *k, const struct task *task)
 		  task->pid, why);
 }
 
-/* The executable file mappings, so that the front can name the places of syscall instructions. */
-void send_maps(struct keeper *k, const struct task *task)
+/* `start` 0: the front learns the address from the record of the mmap, which comes after. */
+static void send_map(struct keeper *k, const struct task *task, struct control_map map, const char *name)
+{
+	char payload[sizeof(map) + 4200];
+
+	memcpy(payload, &map, sizeof(map));
+	snprintf(payload + sizeof(map), sizeof(payload) - sizeof(map), "%s", name);
+	send_control(k, (struct control){ .type = MSG_MAP, .pid = task->pid, .tid = task->tid }, payload,
+		     (uint32_t)(sizeof(map) + strlen(payload + sizeof(map)) + 1), -1);
+}
+
+void tell_mapping(struct keeper *k, struct task *task, uint64_t start, uint64_t bytes, int fd, uint64_t offset)
+{
+	char link[64], name[4097];
+
+	snprintf(link, sizeof(link), "/proc/%d/fd/%d", task->tid, fd);
+	ssize_t got = readlink(link, name, sizeof(name) - 1);
+
+	if (got < 0)
+		return;
+	name[got] = 0;
+	send_map(k, task, (struct control_map){ .offset = offset }, name);
+	if (task->chunk != NO_INDEX)
+		rewrite_mapped(k, task, link, start, (bytes + 4095) & ~4095ull, offset);
+}
+
+void tell_image_maps(struct keeper *k, struct task *task)
 {
 	char path[64], line[4600];
 	FILE *maps;
@@ -321,16 +335,17 @@ void send_maps(struct keeper *k, const struct task *task)
 	snprintf(path, sizeof(path), "/proc/%d/maps", task->tid);
 	maps = fopen(path, "re");
 	while (maps && fgets(line, sizeof(line), maps)) {
-		char payload[sizeof(struct control_map) + 4200], mode[8], name[4100] = "";
+		char mode[8], name[4100] = "", file[4200];
 		struct control_map map;
 
 		if (sscanf(line, "%lx-%lx %7s %lx %*s %*s %4099[^\n]", &map.start, &map.end, mode, &map.offset, name) < 4 ||
 		    mode[2] != 'x')
 			continue;
-		memcpy(payload, &map, sizeof(map));
-		strcpy(payload + sizeof(map), name);
-		send_control(k, (struct control){ .type = MSG_MAP, .pid = task->pid, .tid = task->tid }, payload,
-			     (uint32_t)(sizeof(map) + strlen(name) + 1), -1);
+		send_map(k, task, map, name);
+		if (task->chunk == NO_INDEX || name[0] != '/' || mode[3] != 'p')
+			continue;
+		snprintf(file, sizeof(file), "/proc/%d/root%s", task->tid, name);
+		rewrite_mapped(k, task, file, map.start, map.end - map.start, map.offset);
 	}
 	if (maps)
 		fclose(maps);

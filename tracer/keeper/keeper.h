@@ -13,6 +13,8 @@
 #include "launch.h"
 #include "record.h"
 #include "net_filter.h"
+#include "objects.h"
+#include "rewrite.h"
 
 #define TASK_MAX 32768u
 #define SPACE_MAX 16384u
@@ -32,6 +34,7 @@ struct arena {
 /* One address space (mm). Threads and vfork children share it. */
 struct space {
 	uint32_t tasks;
+	struct rewriting rewriting;
 	/* What the program set for the signals that we make the kernel force: struct kernel_sigaction, [0] the handler. */
 	uint64_t action[FORCED_COUNT][4];
 	uint64_t handler_mask[65];     /* per signal: forced signals that are blocked while its handler runs */
@@ -81,6 +84,8 @@ struct keeper {
 	struct task *tasks;            /* open-addressed by tid */
 	struct space *spaces;
 	struct arena *arenas;
+	struct object *objects;
+	uint32_t object_count;
 	struct { pid_t tid; int status; } early[64]; /* stops of children whose parent's event has not come */
 	uint32_t early_count;
 };
@@ -108,13 +113,32 @@ uint64_t thread_block(const struct task *task);
  * a syscall instruction in it. Registers are left changed. */
 long remote_syscall(struct keeper *k, pid_t tid, uint64_t at, long nr, const uint64_t args[6]);
 
+/* The same from the agent's text, at any stop outside the kernel; registers and signal mask stay. */
+long remote_call(struct keeper *k, const struct task *task, long nr, const uint64_t args[6]);
+
+/* rewrite.c */
+/* `task` has mapped [start, start + bytes) of `file` (a path the keeper can open) from file offset `offset` on, executable and
+ * private, and nobody has run it. At a stop where remote_call works. */
+void rewrite_mapped(struct keeper *k, struct task *task, const char *file, uint64_t start, uint64_t bytes, uint64_t offset);
+/* The syscall instruction at `address` was dispatched; the task is stopped behind it. */
+void rewrite_dispatched(struct keeper *k, struct task *task, uint64_t address);
+/* A second thread is about to run in `space`; all are stopped. */
+void rewrite_before_threads(struct keeper *k, struct space *space, pid_t tid);
+/* Puts the program's own bytes back in the memory of `tid`, laid out as `space`; nobody runs there. */
+void rewrite_restore(struct keeper *k, const struct space *space, pid_t tid);
+/* RIP in a trampoline becomes the place in the program that it stands for. True: *regs was changed. */
+bool rewrite_leave_trampoline(struct keeper *k, const struct task *task, struct user_regs_struct *regs);
+
 /* inject.c */
 int inject_image(struct keeper *k, struct task *task);   /* at a syscall-exit stop of execve */
 int inject_chunk(struct keeper *k, struct task *task, uint64_t at);
 int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs);
 int arm_dispatch(struct keeper *k, const struct task *task);
 void disarm_dispatch(struct keeper *k, const struct task *task);
-void send_maps(struct keeper *k, const struct task *task);
+/* What the image has mapped by itself; its sites are rewritten where it has an agent. */
+void tell_image_maps(struct keeper *k, struct task *task);
+/* File text was mapped by the task, through descriptor `fd`. */
+void tell_mapping(struct keeper *k, struct task *task, uint64_t start, uint64_t bytes, int fd, uint64_t offset);
 
 /* birth.c: fork, vfork, clone, exec events */
 void on_birth(struct keeper *k, struct task *parent, int event);

@@ -49,35 +49,71 @@ static void detach(struct keeper *k, struct task *task)
 
 	send_note(k, task, "thread %d is traced by another tracer from here on: %s", tid,
 		  k->net >= 0 ? "its calls are seen by the seccomp net only, without results" : "its calls are not seen");
+	space_of(k, task)->rewriting.crowded = true;
 	task_remove(k, task);
 	k->let_go = true;
 	ptrace(PTRACE_DETACH, tid, 0, 0);
 }
 
-/* Stops the thread outside the agent and detaches from it, so that another tracer can have it. */
-static void hand_over(struct keeper *k, pid_t tid)
+/* Stops a running thread. NULL: it is gone, or not ours. */
+static struct task *halt(struct keeper *k, pid_t tid)
 {
 	struct task *task = task_find(k, tid);
-	struct user_regs_struct regs;
 	int status;
 
 	if (!task || ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0)
-		return;
-	while (wait_stop(k, tid, &status) > 0 && status >> 16 != PTRACE_EVENT_STOP) {
+		return NULL;
+	while (wait_stop(k, tid, &status) > 0) {
+		if (status >> 16 == PTRACE_EVENT_STOP)
+			return task_find(k, tid);
 		handle_status(k, tid, status);
-		task = task_find(k, tid);
-		if (!task)
-			return;
+		if (!task_find(k, tid))
+			return NULL;
 	}
+	return NULL;
+}
+
+/* Stops the thread outside the agent and detaches from it, so that another tracer can have it. */
+static void hand_over(struct keeper *k, pid_t tid)
+{
+	struct task *task = halt(k, tid);
+	struct user_regs_struct regs;
+
+	if (!task)
+		return;
 	if (task->chunk != NO_INDEX) {
 		if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0 ||
 		    (in_agent(regs.rip) && leave_agent(k, task, &regs, NULL) < 0))
 			return;
+		rewrite_leave_trampoline(k, task, &regs);
 		leave_dispatch(k, task);
 		regs.gs_base = AGENT_IDLE;
 		ptrace(PTRACE_SETREGS, tid, 0, &regs);
 	}
 	detach(k, task);
+}
+
+/* The program's own text again, in all its threads: trampolines need %gs. `tid` is stopped. */
+static void undo_rewriting(struct keeper *k, pid_t tid)
+{
+	struct space *space = space_of(k, task_find(k, tid));
+	uint32_t index = task_find(k, tid)->space, count = 0;
+	pid_t others[256];
+
+	space->rewriting.off = true;
+	for (uint32_t i = 0; i < TASK_MAX && count < sizeof(others) / sizeof(others[0]); i++)
+		if (k->tasks[i].tid && k->tasks[i].space == index && k->tasks[i].tid != tid)
+			others[count++] = k->tasks[i].tid;
+	for (uint32_t i = 0; i < count; i++)
+		if (!halt(k, others[i]))
+			others[i] = 0;
+	rewrite_restore(k, space, tid);
+	for (uint32_t i = 0; i < count; i++) {
+		struct task *other = task_find(k, others[i]);
+
+		if (other)
+			resume(other, 0);
+	}
 }
 
 /* PTRACE_TRACEME of the program itself would make the keeper its tracer twice: the kernel refuses that, as under strace. */
@@ -133,7 +169,13 @@ bool let_go_at_dispatch(struct keeper *k, struct task *task, struct user_regs_st
 		return true;
 	}
 	if (takes_gs(regs)) {
-		stop_noting(k, task->tid);
+		pid_t tid = task->tid;
+
+		stop_noting(k, tid);
+		undo_rewriting(k, tid);
+		task = task_find(k, tid); /* the table may have moved */
+		if (!task)
+			return true;
 		demote(k, task, regs, 0, "it uses %gs itself");
 		return true;
 	}

@@ -148,7 +148,7 @@ static void answer_one(struct keeper *k)
 	struct seccomp_notif_resp go_on = { .id = call.id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
 	struct task *task = task_find(k, (pid_t)call.pid);
 
-	if (task && task->by_ptrace && task->in_syscall)
+	if (task && task->by_ptrace && (task->in_syscall || task->starting))
 		ptrace_path_notified(k, task);
 	if (!recorded_elsewhere(k, task, &call)) {
 		if (task && is_vsyscall(&call))

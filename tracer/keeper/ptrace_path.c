@@ -4,6 +4,7 @@
 #include <linux/audit.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -127,8 +128,14 @@ static bool never_began(const struct keeper *k, const struct task *task, const s
 
 static void on_exit_stop(struct keeper *k, struct task *task, const struct __ptrace_syscall_info *info)
 {
-	if (task->open && !never_began(k, task, info))
-		record_end(k, task, task->open, info->exit.rval);
+	if (!task->open || never_began(k, task, info))
+		return;
+	const uint64_t *args = task->open->args;
+
+	if (task->open->nr == SYS_mmap && task->open->abi == ABI_X86_64 && !info->exit.is_error && args[2] & PROT_EXEC &&
+	    !(args[3] & MAP_ANONYMOUS))
+		tell_mapping(k, task, (uint64_t)info->exit.rval, args[1], (int)args[4], args[5]);
+	record_end(k, task, task->open, info->exit.rval);
 }
 
 void ptrace_path_forget(struct task *task)

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+#include "agent_symbols.h"
 #include "keeper.h"
 
 pid_t wait_stop(struct keeper *k, pid_t tid, int *status)
@@ -61,4 +62,21 @@ long remote_syscall(struct keeper *k, pid_t tid, uint64_t at, long nr, const uin
 	if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
 		return -errno;
 	return (long)regs.rax;
+}
+
+long remote_call(struct keeper *k, const struct task *task, long nr, const uint64_t args[6])
+{
+	struct user_regs_struct regs;
+	uint64_t mask, all = ~0ull;
+
+	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0 ||
+	    ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
+		return -errno;
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
+	long got = remote_syscall(k, task->tid, AGENT_EXPORT_REMOTE, nr, args);
+
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	regs.orig_rax = (uint64_t)-1;
+	ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
+	return got;
 }

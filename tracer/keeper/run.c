@@ -189,7 +189,8 @@ static bool allocate(struct keeper *k)
 	k->tasks = calloc(TASK_MAX, sizeof(*k->tasks));
 	k->spaces = calloc(SPACE_MAX, sizeof(*k->spaces));
 	k->arenas = calloc(ARENA_MAX, sizeof(*k->arenas));
-	return k->tasks && k->spaces && k->arenas;
+	k->objects = calloc(OBJECT_MAX, sizeof(*k->objects));
+	return k->tasks && k->spaces && k->arenas && k->objects;
 }
 
 /* Arenas take a descriptor each. */

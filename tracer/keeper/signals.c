@@ -51,25 +51,6 @@ static int set_phase(struct keeper *k, const struct task *task, uint64_t phase)
 	return tracee_write(k, task->tid, thread_block(task) + offsetof(struct agent_thread, phase), &phase, sizeof(phase));
 }
 
-/* The front learns the file of an executable mapping before the mapping's record. */
-static void note_mapping(struct keeper *k, const struct task *task, const struct user_regs_struct *regs)
-{
-	char link[64], payload[sizeof(struct control_map) + 4097];
-	struct control_map map = { .offset = regs->r9 };
-	ssize_t got;
-
-	if (!(regs->rdx & PROT_EXEC) || (regs->r10 & MAP_ANONYMOUS))
-		return;
-	snprintf(link, sizeof(link), "/proc/%d/fd/%d", task->tid, (int)regs->r8);
-	got = readlink(link, payload + sizeof(map), 4096);
-	if (got < 0)
-		return;
-	payload[sizeof(map) + (size_t)got] = 0;
-	memcpy(payload, &map, sizeof(map));
-	send_control(k, (struct control){ .type = MSG_MAP, .pid = task->pid, .tid = task->tid }, payload,
-		     (uint32_t)(sizeof(map) + (size_t)got + 1), -1);
-}
-
 /* int 0x80: dispatch is switched off for the one call, which is then seen by ptrace. */
 static void foreign_syscall(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
@@ -83,6 +64,16 @@ static void foreign_syscall(struct keeper *k, struct task *task, struct user_reg
 	resume(task, 0);
 }
 
+/* The agent's own dispatched call: it goes on behind it. */
+static void answer_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs)
+{
+	regs->rax = 0;
+	regs->orig_rax = (uint64_t)-1;
+	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
+	if (regs->rdi == AGENT_CALL_MAPPED)
+		tell_mapping(k, task, regs->rsi, regs->rdx, (int)regs->r10, regs->r8);
+}
+
 static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 {
 	struct user_regs_struct regs;
@@ -90,6 +81,11 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
 		return;
 	forced_restore(k, task, SIGSYS);
+	if (regs.rip == AGENT_EXPORT_KEEPER_AFTER) {
+		answer_agent(k, task, &regs);
+		resume(task, 0);
+		return;
+	}
 	if (info->si_arch != AUDIT_ARCH_X86_64) {
 		foreign_syscall(k, task, &regs);
 		return;
@@ -97,9 +93,9 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 	if (let_go_at_dispatch(k, task, &regs))
 		return;
 	forced_note(k, task, &regs);
-	if (regs.rax == SYS_mmap)
-		note_mapping(k, task, &regs);
+	rewrite_dispatched(k, task, regs.rip - 2);
 	regs.rcx = regs.rip;
+	regs.r11 = CAUGHT_DISPATCH;
 	regs.rip = AGENT_EXPORT_STUB;
 	regs.orig_rax = (uint64_t)-1;
 	ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
@@ -145,12 +141,19 @@ static bool copy_fault(struct keeper *k, const struct task *task, struct user_re
 	return true;
 }
 
-/* A fault met while stepping; false when it is not one of the copy routine. */
-static bool step_over_fault(struct keeper *k, const struct task *task, struct user_regs_struct *regs)
+/* A signal met while stepping; false when it is neither a fault of the copy routine nor the agent's own call. */
+static bool step_over(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
 	siginfo_t info;
 
-	return ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) == 0 && copy_fault(k, task, regs, &info);
+	if (ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) < 0)
+		return false;
+	if (info.si_signo == SIGSYS && regs->rip == AGENT_EXPORT_KEEPER_AFTER) {
+		forced_restore(k, task, SIGSYS);
+		answer_agent(k, task, regs);
+		return true;
+	}
+	return copy_fault(k, task, regs, &info);
 }
 
 static bool stub_returns(uint64_t rip)
@@ -176,7 +179,7 @@ static int step_out(struct keeper *k, struct task *task, struct user_regs_struct
 			return -ESRCH;
 		} else if (ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
 			err = -errno;
-		else if (WSTOPSIG(status) != SIGTRAP && !step_over_fault(k, task, regs))
+		else if (WSTOPSIG(status) != SIGTRAP && !step_over(k, task, regs))
 			err = -EFAULT;
 	}
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
@@ -284,7 +287,11 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 		dispatch(k, task, &info);
 		return;
 	}
-	if (task->chunk != NO_INDEX && ptrace(PTRACE_GETREGS, tid, 0, &regs) == 0 && in_agent(regs.rip)) {
+	if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
+		return;
+	if (rewrite_leave_trampoline(k, task, &regs))
+		ptrace(PTRACE_SETREGS, tid, 0, &regs);
+	if (task->chunk != NO_INDEX && in_agent(regs.rip)) {
 		if (copy_fault(k, task, &regs, &info)) {
 			resume(task, 0);
 			return;

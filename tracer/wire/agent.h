@@ -24,6 +24,10 @@
 _Static_assert(CHUNK_THREADS + ARENA_BYTES <= CHUNK_STRIDE, "a chunk fits its stride");
 
 #define VIA_DEPTH 16u
+#define AGENT_ENTRY_OFFSET 568u /* the trampolines' jmp *%gs:568 */
+
+/* What the agent asks of the keeper: a dispatched syscall of its own, rdi = enum agent_call. */
+enum agent_call { AGENT_CALL_MAPPED = 1 /* rsi address, rdx length, r10 fd, r8 file offset: file text was mapped */ };
 
 /* The program's registers at the syscall, as it would see them after it, except rax (the number). */
 struct agent_frame {
@@ -46,11 +50,15 @@ struct agent_thread {
 	int32_t pid, tid;         /* 168 */
 	uint64_t via_count;       /* 176 */
 	struct agent_via via[VIA_DEPTH]; /* 184 */
+	uint64_t entry;           /* 568: where rewritten sites go: the agent, or back to the syscall instruction */
+	uint64_t caught;          /* 576: enum record_caught of the call being made */
 };
 _Static_assert(__builtin_offsetof(struct agent_thread, frame) == 32, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, pid) == 168, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, via_count) == 176, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, via) == 184, "entry.S");
+_Static_assert(__builtin_offsetof(struct agent_thread, entry) == AGENT_ENTRY_OFFSET, "entry.S and the trampolines");
+_Static_assert(__builtin_offsetof(struct agent_thread, caught) == 576, "entry.S");
 
 /* At AGENT_DATA, written once by the keeper. */
 struct agent_config {
