@@ -147,7 +147,43 @@ agent_call_keeper:
 	.globl agent_export_keeper_after
 agent_export_keeper_after:
 	ret
+
+/* The keeper sends a call's return here when it wants to have the thread right after it (keeper/signals.c). */
+	.globl agent_export_trap
+agent_export_trap:
+	syscall
+	.globl agent_export_trap_after
+agent_export_trap_after:
+	hlt
 	.section .text.entry, "ax"
+
+	.globl agent_export_name
+agent_export_name:
+	.asciz "vtrace"              /* of the arenas' memory files */
+
+/* For the keeper (keeper/batch.c): makes the syscalls of a table at rbx, rows of number, six arguments, result; a negative
+ * number ends it. -2 as the fifth argument is the result before. Position-independent: it also runs outside the agent. */
+	.globl agent_export_batch
+agent_export_batch:
+	movq (%rbx), %rax
+	testq %rax, %rax
+	js 1f
+	movq 8(%rbx), %rdi
+	movq 16(%rbx), %rsi
+	movq 24(%rbx), %rdx
+	movq 32(%rbx), %r10
+	movq 40(%rbx), %r8
+	movq 48(%rbx), %r9
+	cmpq $-2, %r8
+	cmoveq %r12, %r8
+	syscall
+	movq %rax, 56(%rbx)
+	movq %rax, %r12
+	addq $64, %rbx
+	jmp agent_export_batch
+1:	int3
+	.globl agent_export_batch_end
+agent_export_batch_end:
 
 /* uint64_t agent_copy(void *to, const void *from, uint64_t bytes): returns how many were copied. A fault inside is turned
  * by the keeper into a jump to agent_export_copy_recover with rcx = bytes left. */

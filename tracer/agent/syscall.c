@@ -12,6 +12,7 @@
 #define PROT_EXEC_BIT 4u
 #define MAP_ANONYMOUS_BIT 0x20u
 #define CLONE_UNTRACED_BIT 0x00800000u
+#define SPINS_MAX 1000u /* some ten microseconds */
 #define SIGFRAME_RAX 144 /* offset of rax in the ucontext that rt_sigreturn finds at the stack pointer */
 
 extern long agent_gadget(void);
@@ -92,11 +93,14 @@ static struct record *reserve(struct ring_head *ring)
 	uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_RELAXED);
 	uint64_t left = RING_BYTES - head % RING_BYTES;
 	uint64_t pad = left < RECORD_MAX ? left : 0;
+	uint32_t spins = 0;
 
 	while (head + pad + RECORD_MAX - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) > RING_BYTES) {
 		if (__atomic_load_n(&ring->abandoned, __ATOMIC_RELAXED))
 			return 0;
 		__asm__ volatile("pause");
+		if (++spins % SPINS_MAX == 0)
+			agent_call_keeper(AGENT_CALL_FULL, 0, 0, 0, 0);
 	}
 	if (pad) {
 		struct record *filler = (struct record *)(ring_data(ring) + head % RING_BYTES);

@@ -93,7 +93,7 @@ static int enter_agent(struct keeper *k, struct task *task, struct user_regs_str
 		return err;
 	ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask);
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
-	err = inject_chunk(k, task, AGENT_EXPORT_REMOTE);
+	err = inject_chunk(k, task);
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
 	return err ? err : task_enter_agent(k, task, regs);
 }

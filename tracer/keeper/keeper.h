@@ -34,6 +34,7 @@ struct arena {
 /* One address space (mm). Threads and vfork children share it. */
 struct space {
 	uint32_t tasks;
+	int memory_plus_one;           /* /proc/PID/mem of one of its threads, kept open; 0: not yet */
 	struct rewriting rewriting;
 	/* What the program set for the signals that we make the kernel force: struct kernel_sigaction, [0] the handler. */
 	uint64_t action[FORCED_COUNT][4];
@@ -104,6 +105,9 @@ struct ring_head *task_ring(struct keeper *k, const struct task *task);
 bool task_take_slot(struct keeper *k, struct task *task);
 void task_drop_slot(struct keeper *k, struct task *task);
 
+/* The agent, as agent.ld lays it out from AGENT_BASE on. */
+extern const uint8_t agent_image[], agent_image_end[];
+
 /* memory.c: 0 or -errno */
 int tracee_read(struct keeper *k, pid_t tid, uint64_t addr, void *to, size_t bytes);
 int tracee_write(struct keeper *k, pid_t tid, uint64_t addr, const void *from, size_t bytes);
@@ -131,7 +135,7 @@ bool rewrite_leave_trampoline(struct keeper *k, const struct task *task, struct 
 
 /* inject.c */
 int inject_image(struct keeper *k, struct task *task);   /* at a syscall-exit stop of execve */
-int inject_chunk(struct keeper *k, struct task *task, uint64_t at);
+int inject_chunk(struct keeper *k, struct task *task);   /* one more, at any stop */
 int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs);
 int arm_dispatch(struct keeper *k, const struct task *task);
 void disarm_dispatch(struct keeper *k, const struct task *task);

@@ -161,27 +161,78 @@ static bool stub_returns(uint64_t rip)
 	return rip >= AGENT_EXPORT_STUB_RETURN && rip < AGENT_EXPORT_STUB_END;
 }
 
-/* Steps until the thread has left the agent's code or only the way back to the program is left, signals blocked. (That way
- * holds a popf, over which the kernel takes the trap flag for the program's own.) 0, or -errno when it is gone. */
+static int run_once(struct keeper *k, const struct task *task, int request, struct user_regs_struct *regs, int *sig)
+{
+	int status;
+
+	if (ptrace(request, task->tid, 0, 0) < 0 || wait_stop(k, task->tid, &status) < 0)
+		return -errno;
+	if (!WIFSTOPPED(status)) {
+		keep_early(k, task->tid, status);
+		return -ESRCH;
+	}
+	*sig = WSTOPSIG(status);
+	return ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
+}
+
+/* In a wrapper or the loader's detour: to the first instruction outside the agent. Or, where nothing would stop it on its
+ * way back, to the stub's return (which holds a popf, over which the kernel takes the trap flag for the program's own). */
 static int step_out(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
+	int sig, err = 0;
+
+	while (!err && in_agent(regs->rip) && !stub_returns(regs->rip)) {
+		err = run_once(k, task, PTRACE_SINGLESTEP, regs, &sig);
+		if (!err && sig != SIGTRAP && !step_over(k, task, regs))
+			err = -EFAULT;
+	}
+	return err;
+}
+
+/* After the call: its return is led into a trap of the agent's, one stop instead of hundreds of steps. */
+static int run_out(struct keeper *k, struct task *task, struct user_regs_struct *regs, struct agent_frame *frame)
+{
+	uint64_t trap = AGENT_EXPORT_TRAP, resume_at = frame->rcx;
+	uint64_t at = thread_block(task) + offsetof(struct agent_thread, frame.rcx);
+	int sig, err = tracee_write(k, task->tid, at, &trap, sizeof(trap));
+
+	while (!err && regs->rip != AGENT_EXPORT_TRAP_AFTER) {
+		err = run_once(k, task, PTRACE_CONT, regs, &sig);
+		if (!err && regs->rip != AGENT_EXPORT_TRAP_AFTER && !step_over(k, task, regs))
+			err = -EFAULT;
+	}
+	if (err)
+		return err;
+	forced_restore(k, task, SIGSYS);
+	program_registers(regs, frame);
+	regs->rip = resume_at;
+	regs->orig_rax = (uint64_t)-1;
+	return tracee_write(k, task->tid, at, &resume_at, sizeof(resume_at));
+}
+
+static bool is_dispatched(struct keeper *k, const struct task *task)
+{
+	const struct ring_head *ring = task_ring(k, task);
+
+	return ring && __atomic_load_n(&ring->selector, __ATOMIC_RELAXED) == RING_DISPATCH;
+}
+
+/* Ends what the agent is doing, other signals blocked meanwhile. 0, or -errno when the thread is gone. */
+static int finish_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, struct agent_thread *thread)
+{
 	uint64_t mask, all = ~0ull;
-	int status, err = 0;
+	int err;
+
+	if (!forced_is_blocked(task, SIGSYS))
+		all &= ~(1ull << (SIGSYS - 1)); /* blocked, the forced signal would lose its handler */
 
 	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
 		return -errno;
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
-	while (!err && in_agent(regs->rip) && !stub_returns(regs->rip)) {
-		if (ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0) < 0 || wait_stop(k, task->tid, &status) < 0)
-			err = -errno;
-		else if (!WIFSTOPPED(status)) {
-			keep_early(k, task->tid, status);
-			return -ESRCH;
-		} else if (ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
-			err = -errno;
-		else if (WSTOPSIG(status) != SIGTRAP && !step_over(k, task, regs))
-			err = -EFAULT;
-	}
+	if (thread->phase != AGENT_OUTSIDE && !stub_returns(regs->rip) && is_dispatched(k, task))
+		err = run_out(k, task, regs, &thread->frame);
+	else
+		err = step_out(k, task, regs);
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
 	return err;
 }
@@ -242,7 +293,7 @@ int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *re
 		abandon_record(k, task);
 		back_to_site(regs, &thread.frame);
 	} else {
-		err = step_out(k, task, regs);
+		err = finish_agent(k, task, regs, &thread);
 		if (err)
 			return err;
 		if (stub_returns(regs->rip)) {

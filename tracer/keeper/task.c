@@ -98,6 +98,7 @@ uint32_t space_copy(struct keeper *k, uint32_t from)
 		return to;
 	k->spaces[to] = k->spaces[from];
 	k->spaces[to].tasks = 1;
+	k->spaces[to].memory_plus_one = 0;
 	for (uint32_t i = 0; i < k->spaces[from].chunks; i++) {
 		k->arenas[k->spaces[to].arena[i]].spaces++;
 	}
@@ -110,6 +111,9 @@ void space_leave(struct keeper *k, uint32_t index)
 
 	if (index == NO_INDEX || --space->tasks)
 		return;
+	if (space->memory_plus_one)
+		close(space->memory_plus_one - 1);
+	space->memory_plus_one = 0;
 	for (uint32_t i = 0; i < space->chunks; i++) {
 		struct arena *arena = &k->arenas[space->arena[i]];
 

@@ -27,7 +27,10 @@ _Static_assert(CHUNK_THREADS + ARENA_BYTES <= CHUNK_STRIDE, "a chunk fits its st
 #define AGENT_ENTRY_OFFSET 568u /* the trampolines' jmp *%gs:568 */
 
 /* What the agent asks of the keeper: a dispatched syscall of its own, rdi = enum agent_call. */
-enum agent_call { AGENT_CALL_MAPPED = 1 /* rsi address, rdx length, r10 fd, r8 file offset: file text was mapped */ };
+enum agent_call {
+	AGENT_CALL_MAPPED = 1, /* file text was mapped: rsi address, rdx length, r10 fd, r8 file offset */
+	AGENT_CALL_FULL,       /* the ring is full for long: gives the processor away without a syscall of the program's */
+};
 
 /* The program's registers at the syscall, as it would see them after it, except rax (the number). */
 struct agent_frame {
