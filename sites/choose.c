@@ -238,7 +238,7 @@ static bool is_believed(const struct sweep *sweep, uint64_t offset, int32_t nr)
 	if (!bit_test(sweep->inferred, offset) || (nr >= 0 && nr < 1024))
 		return true;
 	for (uint64_t at = offset; at && bit_test(sweep->inferred, at); at--) {
-		if (bit_test(sweep->certain, at))
+		if (bit_test(sweep->targets, at))
 			return true;
 		while (at && !bit_test(sweep->starts, at - 1))
 			at--;

@@ -71,7 +71,7 @@ static void note(struct sweep *sweep, const struct step *step)
 	bit_set(sweep->starts, step->at);
 	sweep->decoded_bytes += step->instruction.length;
 	if (step->instruction.mnemonic == ZYDIS_MNEMONIC_SYSCALL)
-		bit_set(sweep->sites, step->at);
+		bit_set(sweep->sites, step->next - SITE_SYSCALL_BYTES); /* a useless prefix may precede it */
 	note_targets(sweep, step);
 }
 
