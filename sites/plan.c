@@ -17,11 +17,7 @@ static bool is_candidate(const struct sweep *sweep, const struct range *text, ui
 		return true;
 	if (at + 1 >= text->end || bytes[at] != 0x0f || bytes[at + 1] != 0x05)
 		return false;
-	/* In decoded code these bytes belong to some instruction. */
-	for (uint64_t back = 0; back < 15 && back <= at; back++)
-		if (bit_test(sweep->starts, at - back))
-			return false;
-	return true;
+	return !sweep_covers(sweep, at); /* else they are part of some instruction */
 }
 
 static size_t candidates(const struct sweep *sweep, struct site_plan *plan)
@@ -184,6 +180,7 @@ const char *site_why_text(uint8_t why)
 		[SITE_WHY_RIP_RELATIVE] = "an operand around it is relative to RIP",
 		[SITE_WHY_CANCEL] = "the libc's cancellation looks at the address behind it",
 		[SITE_WHY_OVERLAP] = "the bytes around it can be read in two ways",
+		[SITE_WHY_UNSEEN_JUMP] = "its function computes jumps in a way that is not followed",
 	};
 
 	return why < SITE_WHY_COUNT ? texts[why] : "?";

@@ -39,6 +39,7 @@ enum site_why {
 	SITE_WHY_RIP_RELATIVE, /* there would be room, but for an operand relative to RIP */
 	SITE_WHY_CANCEL,      /* the libc compares the address behind it to find out whether the call was made */
 	SITE_WHY_OVERLAP,     /* the code around it can be read in two ways, or is another site's */
+	SITE_WHY_UNSEEN_JUMP, /* there would be room, but its function computes jumps in a way we do not follow */
 	SITE_WHY_COUNT
 };
 

@@ -22,6 +22,12 @@ struct step {
 	uint64_t at, next;
 };
 
+static void decoder_init(ZydisDecoder *decoder)
+{
+	ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_MINIMAL, ZYAN_TRUE);
+}
+
 static bool decode(const ZydisDecoder *decoder, const struct image *image, uint64_t at, uint64_t end, struct step *step)
 {
 	step->at = at;
@@ -212,20 +218,30 @@ static void sweep_gaps(struct sweep *sweep, const ZydisDecoder *decoder, const s
 
 /* What code takes the address of may be a jump table: 32-bit distances from its own start, as compilers write for
  * position-independent code. Anything else gives an address outside code at once, nearly always. */
+static bool table_entry(const struct image *image, uint64_t table, uint64_t at, uint64_t *target)
+{
+	int32_t distance;
+
+	if (at >= image->size || image->size - at < 4)
+		return false;
+	memcpy(&distance, image->bytes + at, 4);
+	*target = table + (uint64_t)(int64_t)distance;
+	return image_text_at(image, *target);
+}
+
 static void table_targets(struct sweep *sweep, uint64_t table, uint64_t end)
 {
-	const struct image *image = sweep->image;
+	uint64_t target;
 
-	for (uint64_t at = table; at < end && at < image->size && image->size - at >= 4; at += 4) {
-		int32_t distance;
-
-		memcpy(&distance, image->bytes + at, 4);
-		uint64_t target = table + (uint64_t)(int64_t)distance;
-
-		if (!image_text_at(image, target))
-			return;
+	for (uint64_t at = table; at < end && table_entry(sweep->image, table, at, &target); at += 4)
 		bit_set(sweep->targets, target);
-	}
+}
+
+bool sweep_is_table(const struct sweep *sweep, uint64_t table)
+{
+	uint64_t target;
+
+	return !image_text_at(sweep->image, table) && table_entry(sweep->image, table, table, &target);
 }
 
 static int by_start(const void *a, const void *b)
@@ -275,8 +291,7 @@ int sweep_run(struct sweep *sweep, const struct image *image, const struct image
 	}
 	if (!has_candidates(image))
 		return 0;
-	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_MINIMAL, ZYAN_TRUE);
+	decoder_init(&decoder);
 	for (size_t i = 0; i < facts->pointers.count; i++)
 		bit_set(sweep->targets, facts->pointers.rows[i].start);
 	for (size_t i = 0; i < facts->functions.count; i++) {
@@ -299,6 +314,19 @@ int sweep_run(struct sweep *sweep, const struct image *image, const struct image
 	}
 	sweep_tables(sweep);
 	return sweep->err;
+}
+
+bool sweep_covers(const struct sweep *sweep, uint64_t at)
+{
+	ZydisDecoder decoder;
+	struct step step;
+
+	decoder_init(&decoder);
+	for (uint64_t back = 0; back < ZYDIS_MAX_INSTRUCTION_LENGTH && back <= at; back++)
+		if (bit_test(sweep->starts, at - back) &&
+		    decode(&decoder, sweep->image, at - back, sweep->image->size, &step) && step.next > at)
+			return true;
+	return false;
 }
 
 void sweep_destroy(struct sweep *sweep)

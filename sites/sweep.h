@@ -36,6 +36,10 @@ static inline void bit_clear(uint64_t *bits, uint64_t at)
 
 /* 0 or -ENOMEM; sweep_destroy in any case. Borrows both. */
 int sweep_run(struct sweep *sweep, const struct image *image, const struct image_facts *facts);
+/* Whether a decoded instruction holds the byte at `at`. */
+bool sweep_covers(const struct sweep *sweep, uint64_t at);
+/* Whether the data at `table` can be a jump table of 32-bit distances. */
+bool sweep_is_table(const struct sweep *sweep, uint64_t table);
 void sweep_destroy(struct sweep *sweep);
 
 #endif

@@ -16,13 +16,11 @@ SITE = re.compile(r"^site (\S+) (\S+) nr=(-?\d+) patch=(\S+) length=(\d+) before
 # path, floor for the rewritten ones in percent; None: no figure, only consistency
 LIBRARIES = [
     ("/lib/x86_64-linux-gnu/libc.so.6", 97), ("/lib64/ld-linux-x86-64.so.2", 95), ("/lib/x86_64-linux-musl/libc.so", 97),
-    ("/lib/x86_64-linux-gnu/libstdc++.so.6", None), ("/usr/lib/x86_64-linux-gnu/libstdc++.so.6", None),
-    ("/usr/lib/x86_64-linux-gnu/libseccomp.so.2", None), ("/usr/lib/x86_64-linux-gnu/libcrypto.so.3", None),
-    ("/bin/ls", None),
+    ("/usr/lib/x86_64-linux-gnu/libseccomp.so.2", None), ("/usr/lib/x86_64-linux-gnu/libasan.so.8", None),
 ]
 PROGRAM = "#include <stdio.h>\n#include <unistd.h>\nint main(void) { return printf(\"%d\\n\", getpid()) < 0; }\n"
 BUILDS = [
-    ("static", ["gcc", "-O2", "-static"], 95), ("static-pie", ["gcc", "-O2", "-static-pie"], 95),
+    ("static-pie", ["gcc", "-O2", "-static-pie"], 95),
     ("static, stripped", ["gcc", "-O2", "-static", "-s"], 95), ("musl", ["musl-gcc", "-O2", "-static"], 95),
     ("musl, stripped", ["musl-gcc", "-O2", "-static", "-s"], 80),
 ]
@@ -38,7 +36,8 @@ def base_of(path):
 
 
 def disassemble(path):
-    """Offset -> (bytes, text), and the targets of direct branches."""
+    """Offset -> (bytes, text), and the targets of direct branches. Every byte of the disassembly is looked at, so
+    the few fields are cut out by hand."""
     base, code, targets = base_of(path), {}, set()
     for line in output("objdump", "-d", "-w", path).splitlines():
         match = INSTRUCTION.match(line)
