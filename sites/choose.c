@@ -366,7 +366,7 @@ static bool ends_cancellation(const struct sweep *sweep, const struct image_fact
 	for (int i = 0; i < facts->cancel_end_count; i++)
 		if (facts->cancel_ends[i] == behind)
 			return true;
-	return site->nr < 0 && decode(sweep, behind, &step) && step.instruction.meta.category == ZYDIS_CATEGORY_RET;
+	return facts->has_cancel && site->nr < 0 && decode(sweep, behind, &step) && step.instruction.meta.category == ZYDIS_CATEGORY_RET;
 }
 
 void choose_after(const struct sweep *sweep, const struct image_facts *facts, uint64_t limit, struct site *site)

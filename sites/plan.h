@@ -80,11 +80,13 @@ struct site_plan {
  * -ENOEXEC not an ELF object we understand, -ENOMEM, -E2BIG too many sites. The caller owns *plan: sites_destroy.
  * Static objects without an unwind table (Go) keep their symbols outside the image: use sites_analyse_file. */
 int sites_analyse(const uint8_t *image, size_t bytes, struct site_plan **plan);
+int sites_analyse_fd(int fd, struct site_plan **plan);
 int sites_analyse_file(const char *path, struct site_plan **plan);
 void sites_destroy(struct site_plan *plan);
 
 /* The key without the analysis. 0 or -ENOEXEC. With a build-id it reads headers only, else all code. */
 int sites_key(const uint8_t *image, size_t bytes, struct site_key *key);
+int sites_key_fd(int fd, struct site_key *key);
 
 const char *site_why_text(uint8_t why);
 

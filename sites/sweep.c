@@ -15,6 +15,8 @@
 #include "sweep.h"
 
 #define GAP_ROUNDS_MAX 8
+#define HULL_FUNCTIONS_MIN 8
+#define NESTED_FUNCTIONS_MAX 8
 #define TABLE_BYTES_MAX 16384
 
 struct step {
@@ -199,7 +201,7 @@ static void sweep_gaps(struct sweep *sweep, const ZydisDecoder *decoder, const s
 	const struct image *image = sweep->image;
 
 	for (int i = 0; i < image->text_count; i++) {
-		uint64_t seen = image->texts[i].start;
+		uint64_t seen = sweep->hulls[i].start;
 
 		for (size_t row = 0; row < functions->count; row++) {
 			const struct function *function = &functions->rows[row];
@@ -211,8 +213,8 @@ static void sweep_gaps(struct sweep *sweep, const ZydisDecoder *decoder, const s
 			if (function->end > seen)
 				seen = function->end;
 		}
-		if (seen < image->texts[i].end)
-			sweep_gap(sweep, decoder, seen, image->texts[i].end);
+		if (seen < sweep->hulls[i].end)
+			sweep_gap(sweep, decoder, seen, sweep->hulls[i].end);
 	}
 }
 
@@ -267,11 +269,79 @@ static void sweep_tables(struct sweep *sweep)
 	}
 }
 
-static bool has_candidates(const struct image *image)
+/* Read-only data may share a segment with the code (libLLVM: 50 MB of it). Where functions are known, it lies outside. */
+static void find_hulls(struct sweep *sweep, const struct functions *functions)
 {
-	for (int i = 0; i < image->text_count; i++)
-		if (memmem(image->bytes + image->texts[i].start, image->texts[i].end - image->texts[i].start, "\x0f\x05", 2))
-			return true;
+	const struct image *image = sweep->image;
+
+	for (int i = 0; i < image->text_count; i++) {
+		struct range *hull = &sweep->hulls[i];
+		size_t count = 0;
+
+		*hull = (struct range){ UINT64_MAX, 0 };
+		for (size_t row = 0; row < functions->count; row++) {
+			const struct function *function = &functions->rows[row];
+
+			if (image_text_at(image, function->start) != &image->texts[i])
+				continue;
+			hull->start = function->start < hull->start ? function->start : hull->start;
+			hull->end = function->end > hull->end ? function->end : hull->end;
+			count++;
+		}
+		if (count < HULL_FUNCTIONS_MIN)
+			*hull = image->texts[i];
+	}
+}
+
+uint64_t sweep_next_bytes(const struct sweep *sweep, int text, uint64_t from)
+{
+	const struct range *hull = &sweep->hulls[text];
+
+	if (from < hull->start)
+		from = hull->start;
+	if (from >= hull->end)
+		return 0;
+	const uint8_t *found = memmem(sweep->image->bytes + from, hull->end - from, "\x0f\x05", SITE_SYSCALL_BYTES);
+
+	return found ? (uint64_t)(found - sweep->image->bytes) : 0;
+}
+
+/* Whether the bytes at `at` are a syscall instruction when their function is decoded; also true in no function. */
+static bool may_be_site(const struct sweep *sweep, const ZydisDecoder *decoder, const struct functions *functions,
+			uint64_t at)
+{
+	size_t low = 0, high = functions->count;
+	bool inside = false;
+	struct step step;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (functions->rows[middle].start <= at)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (size_t row = low; row-- > 0 && low - row <= NESTED_FUNCTIONS_MAX;) {
+		uint64_t next = functions->rows[row].start, end = functions->rows[row].end;
+
+		if (end <= at)
+			continue;
+		inside = true;
+		for (; next <= at && decode(decoder, sweep->image, next, end, &step); next = step.next)
+			if (step.instruction.mnemonic == ZYDIS_MNEMONIC_SYSCALL && step.next == at + SITE_SYSCALL_BYTES)
+				return true;
+	}
+	return !inside;
+}
+
+/* Most libraries have the bytes somewhere and no syscall: they need not be decoded. */
+static bool is_worth_it(const struct sweep *sweep, const ZydisDecoder *decoder, const struct functions *functions)
+{
+	for (int i = 0; i < sweep->image->text_count; i++)
+		for (uint64_t at = 0; (at = sweep_next_bytes(sweep, i, at)); at++)
+			if (may_be_site(sweep, decoder, functions, at))
+				return true;
 	return false;
 }
 
@@ -281,6 +351,12 @@ int sweep_run(struct sweep *sweep, const struct image *image, const struct image
 	ZydisDecoder decoder;
 
 	*sweep = (struct sweep){ .image = image };
+	decoder_init(&decoder);
+	find_hulls(sweep, &facts->functions);
+	for (size_t i = 0; i < facts->functions.count; i++)
+		sweep->functions += facts->functions.rows[i].end > facts->functions.rows[i].start;
+	if (!is_worth_it(sweep, &decoder, &facts->functions))
+		return 0;
 	uint64_t **maps[] = { &sweep->starts, &sweep->targets, &sweep->certain, &sweep->entries,
 			      &sweep->sites, &sweep->inferred };
 
@@ -289,9 +365,6 @@ int sweep_run(struct sweep *sweep, const struct image *image, const struct image
 		if (!*maps[i])
 			return -ENOMEM;
 	}
-	if (!has_candidates(image))
-		return 0;
-	decoder_init(&decoder);
 	for (size_t i = 0; i < facts->pointers.count; i++)
 		bit_set(sweep->targets, facts->pointers.rows[i].start);
 	for (size_t i = 0; i < facts->functions.count; i++) {
@@ -300,7 +373,6 @@ int sweep_run(struct sweep *sweep, const struct image *image, const struct image
 		bit_set(sweep->targets, function->start);
 		bit_set(sweep->certain, function->start);
 		bit_set(sweep->entries, function->start);
-		sweep->functions += function->end > function->start;
 	}
 	for (size_t i = 0; i < facts->functions.count; i++)
 		sweep_function(sweep, &decoder, facts->functions.rows[i].start, facts->functions.rows[i].end);

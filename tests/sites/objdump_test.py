@@ -16,7 +16,7 @@ SITE = re.compile(r"^site (\S+) (\S+) nr=(-?\d+) patch=(\S+) length=(\d+) before
 # path, floor for the rewritten ones in percent; None: no figure, only consistency
 LIBRARIES = [
     ("/lib/x86_64-linux-gnu/libc.so.6", 97), ("/lib64/ld-linux-x86-64.so.2", 95), ("/lib/x86_64-linux-musl/libc.so", 97),
-    ("/usr/lib/x86_64-linux-gnu/libseccomp.so.2", None), ("/usr/lib/x86_64-linux-gnu/libasan.so.8", None),
+    ("/usr/lib/x86_64-linux-gnu/libseccomp.so.2", None), ("/usr/lib/x86_64-linux-gnu/libgomp.so.1", 80),
 ]
 PROGRAM = "#include <stdio.h>\n#include <unistd.h>\nint main(void) { return printf(\"%d\\n\", getpid()) < 0; }\n"
 BUILDS = [

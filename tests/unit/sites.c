@@ -1,10 +1,12 @@
 /* sites: each way to rewrite a syscall, and each reason not to, on objects made by hand. */
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "plan.h"
 
 #define CHECK(what) do { if (!(what)) { printf("%s:%d: %s: %s\n", __FILE__, __LINE__, __func__, #what); failures++; } } while (0)
@@ -362,6 +364,19 @@ static void the_key_is_the_code_when_there_is_no_build_id(void)
 	CHECK(sites_key(object.bytes, IMAGE, &two) == 0 && memcmp(&one, &two, sizeof(one)));
 }
 
+/* What the keeper asks of a running libc: the same answer from its file, its headers alone, and its analysis. */
+static void the_key_of_a_file_is_that_of_its_plan(void)
+{
+	struct site_plan *plan;
+	struct site_key key;
+	int fd = open("/proc/self/exe", O_RDONLY);
+
+	CHECK(sites_key_fd(fd, &key) == 0 && sites_analyse_fd(fd, &plan) == 0);
+	CHECK(key.id_bytes > 0 && !memcmp(&key, &plan->key, sizeof(key)));
+	sites_destroy(plan);
+	close(fd);
+}
+
 static void damaged_objects_do_no_harm(void)
 {
 	struct site_plan *plan;
@@ -405,6 +420,7 @@ int main(void)
 	instructions_with_effects_of_their_own_are_not_moved();
 	objects_we_do_not_understand_are_refused();
 	the_key_is_the_code_when_there_is_no_build_id();
+	the_key_of_a_file_is_that_of_its_plan();
 	damaged_objects_do_no_harm();
 	return failures != 0;
 }
