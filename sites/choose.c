@@ -2,7 +2,7 @@
  *
  *  1. One instruction of >= 5 bytes before the syscall, everything from it to the syscall movable and no known branch in
  *     between. It need not be the `mov $nr,%eax`: any instruction on the straight way into the syscall will do, the nearest
- *     one is taken. No jump can lead into its middle.
+ *     one is taken. No sane jump leads into its middle; a known one vetoes.
  *  2. Several instructions before the syscall, >= 5 bytes together, no known branch behind the first of them.
  *  3. The syscall and what follows, >= 5 bytes together, no known branch behind the first byte (SITE_AFTER).
  *  4. As 1, but a known branch leads behind the replaced instruction: that way runs the syscall as it stands, which user
@@ -92,6 +92,15 @@ static bool read_one_way(const struct sweep *sweep, uint64_t start, uint64_t end
 	for (uint64_t at = start; at < end; at++)
 		count -= bit_test(sweep->starts, at);
 	return count == 0;
+}
+
+/* As where a branch skips a lock prefix. */
+static bool has_target_inside(const struct sweep *sweep, uint64_t start, uint64_t end)
+{
+	for (uint64_t at = start + 1; at < end; at++)
+		if (bit_test(sweep->targets, at))
+			return true;
+	return false;
 }
 
 static bool writes(const struct step *step, ZydisRegister large)
@@ -248,6 +257,10 @@ static void look_back(const struct sweep *sweep, struct site *site)
 			why = SITE_WHY_OVERLAP;
 			break;
 		}
+		if (has_target_inside(sweep, step.at, step.next)) {
+			why = SITE_WHY_BRANCH;
+			break;
+		}
 		at = step.at;
 		if (step.instruction.length >= SITE_JUMP_BYTES && !bypass) {
 			take_before(sweep, site, at, step.instruction.length, false);
@@ -339,9 +352,8 @@ static enum site_why look_ahead(const struct sweep *sweep, uint64_t limit, struc
 		if (step.next - site->offset > SITE_BYTES || step.next > limit)
 			return SITE_WHY_NO_ROOM;
 	}
-	for (uint64_t inside = site->offset + 1; inside < at; inside++)
-		if (bit_test(sweep->targets, inside))
-			return SITE_WHY_BRANCH;
+	if (has_target_inside(sweep, site->offset, at))
+		return SITE_WHY_BRANCH;
 	if (!read_one_way(sweep, site->offset, at, count))
 		return SITE_WHY_OVERLAP;
 	if (jumps_unseen(sweep, site->offset))

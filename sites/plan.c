@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include "choose.h"
 
-#define IMAGE_MAX (1ull << 32)
+#define IMAGE_MAX (1ull << 30)
 
 static size_t candidates(const struct sweep *sweep, struct site_plan *plan)
 {

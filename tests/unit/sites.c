@@ -163,6 +163,8 @@ static void a_branch_into_several_instructions_vetoes(void)
 	CHECK(is_after(site_of(CODE(0x74, 0x02, 0x31, 0xc0, 0x48, 0x89, 0xe6, SYSCALL, CMP_RAX, RET)), 7, 8, 6, -1));
 	/* without a compare nothing fits */
 	CHECK(is_left(site_of(CODE(0x74, 0x02, 0x31, 0xc0, 0x48, 0x89, 0xe6, SYSCALL, CALL_AWAY)), SITE_WHY_BRANCH));
+	/* into the middle of the mov, as where a lock prefix is skipped */
+	CHECK(is_left(site_of(CODE(0x74, 0x01, MOV_EAX(39), SYSCALL, CALL_AWAY)), SITE_WHY_BRANCH));
 	/* a branch to the first of them is fine */
 	CHECK(is_mov(site_of(CODE(0x74, 0x00, 0x31, 0xc0, 0x48, 0x89, 0xe6, SYSCALL, RET)), 2, 5, 5, 0));
 }
