@@ -2,7 +2,7 @@
  *
  *  1. One instruction of >= 5 bytes before the syscall, everything from it to the syscall movable and no known branch in
  *     between. It need not be the `mov $nr,%eax`: any instruction on the straight way into the syscall will do, the nearest
- *     one is taken. No jump can lead into its middle.
+ *     one is taken. No sane jump leads into its middle; a known one vetoes.
  *  2. Several instructions before the syscall, >= 5 bytes together, no known branch behind the first of them.
  *  3. The syscall and what follows, >= 5 bytes together, no known branch behind the first byte (SITE_AFTER).
  *  4. As 1, but a known branch leads behind the replaced instruction: that way runs the syscall as it stands, which user
@@ -10,7 +10,7 @@
  *
  * In 1, 2 and 4 the syscall stays code. An unknown branch behind the replaced bytes is harmless there, for the same
  * reason; into the middle of 2 and 3 it would not be: so they need that no target is known there, and the known ones
- * include jump tables and every pointer in data (sweep.c).
+ * include jump tables and every pointer in data (sweep.c). Where a function computes jumps otherwise, 2 and 3 are out.
  *
  * The syscall is never replaced together with something before it: a call that the kernel restarts comes back to the
  * syscall's own address, which must then be code. */
@@ -94,6 +94,15 @@ static bool read_one_way(const struct sweep *sweep, uint64_t start, uint64_t end
 	return count == 0;
 }
 
+/* As where a branch skips a lock prefix. */
+static bool has_target_inside(const struct sweep *sweep, uint64_t start, uint64_t end)
+{
+	for (uint64_t at = start + 1; at < end; at++)
+		if (bit_test(sweep->targets, at))
+			return true;
+	return false;
+}
+
 static bool writes(const struct step *step, ZydisRegister large)
 {
 	for (int i = 0; i < step->instruction.operand_count; i++) {
@@ -131,13 +140,21 @@ static bool number_from(const struct step *step, ZydisRegister *large, int32_t *
 	return false;
 }
 
+/* mov $imm,%al: as in `xor %eax,%eax; mov $60,%al`. Only for rax: other registers hold whole numbers. */
+static bool sets_low_byte(const struct step *step, ZydisRegister large)
+{
+	return large == ZYDIS_REGISTER_RAX && step->instruction.mnemonic == ZYDIS_MNEMONIC_MOV &&
+	       step->operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER && step->operands[0].reg.value == ZYDIS_REGISTER_AL &&
+	       step->operands[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+}
+
 /* The number in rax at `offset`, for control that comes through `sure`: from there on the way is straight, before it a
  * branch target means that other values may come in. */
 static int32_t number_at(const struct sweep *sweep, uint64_t offset, uint64_t sure)
 {
 	ZydisRegister large = ZYDIS_REGISTER_RAX;
 	uint64_t at = offset;
-	int32_t number;
+	int32_t number, low_byte = -1;
 	struct step step;
 
 	for (int i = 0; i < NUMBER_STEPS_MAX; i++, at = step.at) {
@@ -147,10 +164,44 @@ static int32_t number_at(const struct sweep *sweep, uint64_t offset, uint64_t su
 
 		if (category == ZYDIS_CATEGORY_CALL || category == ZYDIS_CATEGORY_UNCOND_BR || category == ZYDIS_CATEGORY_RET)
 			return -1;
-		if (writes(&step, large) && number_from(&step, &large, &number))
-			return number;
+		if (!writes(&step, large))
+			continue;
+		if (low_byte < 0 && sets_low_byte(&step, large))
+			low_byte = (int32_t)(step.operands[1].imm.value.u & 0xff);
+		else if (number_from(&step, &large, &number))
+			return number < 0 || low_byte < 0 ? number : (number & ~0xff) | low_byte;
 	}
 	return -1;
+}
+
+/* Whether the function around `offset` jumps to addresses it computes in a way we do not follow. Then targets may be
+ * missing, and several instructions must not be replaced as one. (In an object at a fixed address every pointer in data
+ * is a target already.) */
+static bool jumps_unseen(const struct sweep *sweep, uint64_t offset)
+{
+	const struct range *text = image_text_at(sweep->image, offset);
+	uint64_t at = offset;
+	bool jumps = false, table = false;
+	struct step step;
+
+	if (sweep->image->fixed)
+		return false;
+	while (at > text->start && !bit_test(sweep->entries, at))
+		at--;
+	do {
+		if (!decode(sweep, at, &step)) {
+			step.next = at + 1;
+			continue;
+		}
+		const ZydisDecodedOperand *operand = &step.operands[0];
+
+		if (step.instruction.mnemonic == ZYDIS_MNEMONIC_JMP)
+			jumps |= operand->type == ZYDIS_OPERAND_TYPE_REGISTER ||
+				 (operand->type == ZYDIS_OPERAND_TYPE_MEMORY && operand->mem.base != ZYDIS_REGISTER_RIP);
+		if (step.instruction.mnemonic == ZYDIS_MNEMONIC_LEA && step.operands[1].mem.base == ZYDIS_REGISTER_RIP)
+			table |= sweep_is_table(sweep, step.next + (uint64_t)step.operands[1].mem.disp.value);
+	} while ((at = step.next) < text->end && !bit_test(sweep->entries, at));
+	return jumps && !table;
 }
 
 static void keep_bytes(const struct sweep *sweep, struct site *site, uint64_t end)
@@ -192,7 +243,7 @@ static void look_back(const struct sweep *sweep, struct site *site)
 	enum site_why why = SITE_WHY_NO_ROOM;
 	uint64_t region_end = site->offset; /* where a region of several instructions would end */
 	struct step step;
-	bool bypass = bit_test(sweep->targets, at);
+	bool bypass = bit_test(sweep->targets, at), vetoed = false;
 
 	for (int count = 1; decode_previous(sweep, at, &step); count++) {
 		enum movable can = movable(&step);
@@ -206,6 +257,10 @@ static void look_back(const struct sweep *sweep, struct site *site)
 			why = SITE_WHY_OVERLAP;
 			break;
 		}
+		if (has_target_inside(sweep, step.at, step.next)) {
+			why = SITE_WHY_BRANCH;
+			break;
+		}
 		at = step.at;
 		if (step.instruction.length >= SITE_JUMP_BYTES && !bypass) {
 			take_before(sweep, site, at, step.instruction.length, false);
@@ -215,17 +270,18 @@ static void look_back(const struct sweep *sweep, struct site *site)
 			bypassed_patch = at;
 			bypassed_length = step.instruction.length;
 		}
-		if (!bypass && !many_length && region_end - at >= SITE_JUMP_BYTES) {
+		if (!bypass && !many_length && region_end - at >= SITE_JUMP_BYTES && !jumps_unseen(sweep, at)) {
 			first_of_many = at;
 			many_length = (uint8_t)(region_end - at);
 		}
+		vetoed |= bypass && region_end - at >= SITE_JUMP_BYTES;
 		bypass |= bit_test(sweep->targets, at);
 	}
 	if (many_length) {
 		take_before(sweep, site, first_of_many, many_length, false);
 		return;
 	}
-	leave(sweep, site, bypass && why == SITE_WHY_NO_ROOM ? SITE_WHY_BRANCH : why);
+	leave(sweep, site, vetoed && why == SITE_WHY_NO_ROOM ? SITE_WHY_BRANCH : why);
 	if (bypassed_length) { /* kept for choose_after, which prefers rule 3 */
 		site->patch = bypassed_patch;
 		site->length = bypassed_length;
@@ -238,7 +294,7 @@ static bool is_believed(const struct sweep *sweep, uint64_t offset, int32_t nr)
 	if (!bit_test(sweep->inferred, offset) || (nr >= 0 && nr < 1024))
 		return true;
 	for (uint64_t at = offset; at && bit_test(sweep->inferred, at); at--) {
-		if (bit_test(sweep->certain, at))
+		if (bit_test(sweep->targets, at))
 			return true;
 		while (at && !bit_test(sweep->starts, at - 1))
 			at--;
@@ -296,11 +352,12 @@ static enum site_why look_ahead(const struct sweep *sweep, uint64_t limit, struc
 		if (step.next - site->offset > SITE_BYTES || step.next > limit)
 			return SITE_WHY_NO_ROOM;
 	}
-	for (uint64_t inside = site->offset + 1; inside < at; inside++)
-		if (bit_test(sweep->targets, inside))
-			return SITE_WHY_BRANCH;
+	if (has_target_inside(sweep, site->offset, at))
+		return SITE_WHY_BRANCH;
 	if (!read_one_way(sweep, site->offset, at, count))
 		return SITE_WHY_OVERLAP;
+	if (jumps_unseen(sweep, site->offset))
+		return SITE_WHY_UNSEEN_JUMP;
 	site->form = SITE_AFTER;
 	site->why = SITE_WHY_NONE;
 	site->patch = site->offset;
@@ -321,7 +378,7 @@ static bool ends_cancellation(const struct sweep *sweep, const struct image_fact
 	for (int i = 0; i < facts->cancel_end_count; i++)
 		if (facts->cancel_ends[i] == behind)
 			return true;
-	return site->nr < 0 && decode(sweep, behind, &step) && step.instruction.meta.category == ZYDIS_CATEGORY_RET;
+	return facts->has_cancel && site->nr < 0 && decode(sweep, behind, &step) && step.instruction.meta.category == ZYDIS_CATEGORY_RET;
 }
 
 void choose_after(const struct sweep *sweep, const struct image_facts *facts, uint64_t limit, struct site *site)

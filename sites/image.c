@@ -9,16 +9,16 @@
 
 #define PAGE 4096ull
 
-int image_open(struct image *image, const uint8_t *bytes, size_t size, const uint8_t *file, size_t file_size)
+bool image_headers(struct image *image, const uint8_t *bytes, size_t size)
 {
 	const Elf64_Ehdr *head = (const Elf64_Ehdr *)bytes;
 
-	*image = (struct image){ .bytes = bytes, .size = size, .file = file, .file_size = file_size };
+	*image = (struct image){ .bytes = bytes, .size = size };
 	if (size < sizeof(*head) || memcmp(head->e_ident, ELFMAG, SELFMAG) || head->e_ident[EI_CLASS] != ELFCLASS64 ||
 	    head->e_machine != EM_X86_64 || (head->e_type != ET_DYN && head->e_type != ET_EXEC) ||
 	    head->e_phentsize != sizeof(Elf64_Phdr) || head->e_phoff > size || head->e_phoff % 8 ||
 	    head->e_phnum * sizeof(Elf64_Phdr) > size - head->e_phoff)
-		return -ENOEXEC;
+		return false;
 	image->fixed = head->e_type == ET_EXEC;
 	image->rows = (const Elf64_Phdr *)(bytes + head->e_phoff);
 	image->row_count = head->e_phnum;
@@ -26,7 +26,16 @@ int image_open(struct image *image, const uint8_t *bytes, size_t size, const uin
 	for (int i = 0; i < image->row_count; i++)
 		if (image->rows[i].p_type == PT_LOAD && image->rows[i].p_vaddr < image->base)
 			image->base = image->rows[i].p_vaddr & ~(PAGE - 1);
-	image->entry = head->e_entry - image->base;
+	image->entry = head->e_entry ? head->e_entry - image->base : 0;
+	return true;
+}
+
+int image_open(struct image *image, const uint8_t *bytes, size_t size, const uint8_t *file, size_t file_size)
+{
+	if (!image_headers(image, bytes, size))
+		return -ENOEXEC;
+	image->file = file;
+	image->file_size = file_size;
 	for (int i = 0; i < image->row_count; i++) {
 		const Elf64_Phdr *row = &image->rows[i];
 		uint64_t start = row->p_vaddr - image->base;
@@ -94,16 +103,24 @@ static bool build_id(const struct image *image, const Elf64_Phdr *row, struct si
 	return false;
 }
 
+bool image_build_id(const struct image *image, struct site_key *key)
+{
+	*key = (struct site_key){ 0 };
+	for (int i = 0; i < image->row_count; i++)
+		if (image->rows[i].p_type == PT_LOAD && (image->rows[i].p_flags & PF_X))
+			key->text_bytes += image->rows[i].p_filesz;
+	for (int i = 0; i < image->row_count; i++)
+		if (image->rows[i].p_type == PT_NOTE && build_id(image, &image->rows[i], key))
+			return true;
+	return false;
+}
+
 void image_key(const struct image *image, struct site_key *key)
 {
 	uint64_t hashes[2];
 
-	*key = (struct site_key){ 0 };
-	for (int i = 0; i < image->text_count; i++)
-		key->text_bytes += image->texts[i].end - image->texts[i].start;
-	for (int i = 0; i < image->row_count; i++)
-		if (image->rows[i].p_type == PT_NOTE && build_id(image, &image->rows[i], key))
-			return;
+	if (image_build_id(image, key))
+		return;
 	hashes[0] = text_hash(image, 1);
 	hashes[1] = text_hash(image, 0x243f6a8885a308d3ull);
 	key->is_hash = 1;
@@ -152,9 +169,11 @@ static int symbols_collect(const struct image *image, struct symbols symbols, st
 
 		if (symbol.st_shndx == SHN_UNDEF || symbol.st_shndx >= SHN_LORESERVE)
 			continue;
-		if (named && symbol.st_name < symbols.name_bytes && is_cancel_end(symbols.names + symbol.st_name) &&
-		    facts->cancel_end_count < IMAGE_CANCEL_ENDS)
+		const char *name = named && symbol.st_name < symbols.name_bytes ? symbols.names + symbol.st_name : "";
+
+		if (is_cancel_end(name) && facts->cancel_end_count < IMAGE_CANCEL_ENDS)
 			facts->cancel_ends[facts->cancel_end_count++] = at;
+		facts->has_cancel |= !strcmp(name, "pthread_cancel");
 		if (type != STT_FUNC && type != STT_GNU_IFUNC)
 			continue;
 		int err = functions_add(&facts->functions, at, at + symbol.st_size);
@@ -225,12 +244,15 @@ static uint64_t dynamic(const struct image *image, int64_t tag)
 static int image_symbols(const struct image *image, struct image_facts *facts)
 {
 	uint64_t table = dynamic(image, DT_SYMTAB) - image->base, names = dynamic(image, DT_STRTAB) - image->base;
+	uint64_t name_bytes = dynamic(image, DT_STRSZ);
 
+	facts->has_cancel = !dynamic(image, DT_NEEDED); /* a static program may hold a libc, stripped of names */
 	if (table % 8 || table >= image->size || names <= table || names > image->size ||
 	    (names - table) / sizeof(Elf64_Sym) > 1u << 20)
 		return 0;
 	return symbols_collect(image, (struct symbols){
-		(const Elf64_Sym *)(image->bytes + table), (names - table) / sizeof(Elf64_Sym), NULL, 0 }, facts);
+		(const Elf64_Sym *)(image->bytes + table), (names - table) / sizeof(Elf64_Sym),
+		(const char *)image->bytes + names, name_bytes <= image->size - names ? name_bytes : 0 }, facts);
 }
 
 static int pointer_found(const struct image *image, uint64_t address, struct image_facts *facts)
@@ -314,7 +336,7 @@ int image_facts(const struct image *image, struct image_facts *facts)
 {
 	int err = unwind_functions(image, &facts->functions);
 
-	if (!err)
+	if (!err && image->entry)
 		err = functions_add(&facts->functions, image->entry, image->entry);
 	if (!err)
 		err = image_symbols(image, facts);

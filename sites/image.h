@@ -47,6 +47,7 @@ struct image_facts {
 	struct functions pointers;  /* code addresses found in data */
 	uint64_t cancel_ends[IMAGE_CANCEL_ENDS];
 	int cancel_end_count;
+	bool has_cancel; /* pthread_cancel may be in here */
 };
 
 /* 0 or -ENOEXEC. */
@@ -55,6 +56,10 @@ int image_open(struct image *image, const uint8_t *bytes, size_t size, const uin
 const struct range *image_text_at(const struct image *image, uint64_t at);
 /* Section `index` of the file; NULL: no file, or it does not hold all of it. */
 const Elf64_Shdr *image_section(const struct image *image, uint64_t index);
+/* Only the headers: no texts, and bytes may end early. False: not an object we understand. */
+bool image_headers(struct image *image, const uint8_t *bytes, size_t size);
+/* False: there is none in the bytes at hand. */
+bool image_build_id(const struct image *image, struct site_key *key);
 void image_key(const struct image *image, struct site_key *key);
 /* 0 or -ENOMEM. Tables that are damaged give fewer facts, never wrong accesses. */
 int image_facts(const struct image *image, struct image_facts *facts);

@@ -39,6 +39,7 @@ enum site_why {
 	SITE_WHY_RIP_RELATIVE, /* there would be room, but for an operand relative to RIP */
 	SITE_WHY_CANCEL,      /* the libc compares the address behind it to find out whether the call was made */
 	SITE_WHY_OVERLAP,     /* the code around it can be read in two ways, or is another site's */
+	SITE_WHY_UNSEEN_JUMP, /* there would be room, but its function computes jumps in a way we do not follow */
 	SITE_WHY_COUNT
 };
 
@@ -79,11 +80,13 @@ struct site_plan {
  * -ENOEXEC not an ELF object we understand, -ENOMEM, -E2BIG too many sites. The caller owns *plan: sites_destroy.
  * Static objects without an unwind table (Go) keep their symbols outside the image: use sites_analyse_file. */
 int sites_analyse(const uint8_t *image, size_t bytes, struct site_plan **plan);
+int sites_analyse_fd(int fd, struct site_plan **plan);
 int sites_analyse_file(const char *path, struct site_plan **plan);
 void sites_destroy(struct site_plan *plan);
 
 /* The key without the analysis. 0 or -ENOEXEC. With a build-id it reads headers only, else all code. */
 int sites_key(const uint8_t *image, size_t bytes, struct site_key *key);
+int sites_key_fd(int fd, struct site_key *key);
 
 const char *site_why_text(uint8_t why);
 

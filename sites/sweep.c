@@ -15,12 +15,20 @@
 #include "sweep.h"
 
 #define GAP_ROUNDS_MAX 8
+#define HULL_FUNCTIONS_MIN 8
+#define NESTED_FUNCTIONS_MAX 8
 #define TABLE_BYTES_MAX 16384
 
 struct step {
 	ZydisDecodedInstruction instruction;
 	uint64_t at, next;
 };
+
+static void decoder_init(ZydisDecoder *decoder)
+{
+	ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_MINIMAL, ZYAN_TRUE);
+}
 
 static bool decode(const ZydisDecoder *decoder, const struct image *image, uint64_t at, uint64_t end, struct step *step)
 {
@@ -71,7 +79,7 @@ static void note(struct sweep *sweep, const struct step *step)
 	bit_set(sweep->starts, step->at);
 	sweep->decoded_bytes += step->instruction.length;
 	if (step->instruction.mnemonic == ZYDIS_MNEMONIC_SYSCALL)
-		bit_set(sweep->sites, step->at);
+		bit_set(sweep->sites, step->next - SITE_SYSCALL_BYTES); /* a useless prefix may precede it */
 	note_targets(sweep, step);
 }
 
@@ -193,7 +201,7 @@ static void sweep_gaps(struct sweep *sweep, const ZydisDecoder *decoder, const s
 	const struct image *image = sweep->image;
 
 	for (int i = 0; i < image->text_count; i++) {
-		uint64_t seen = image->texts[i].start;
+		uint64_t seen = sweep->hulls[i].start;
 
 		for (size_t row = 0; row < functions->count; row++) {
 			const struct function *function = &functions->rows[row];
@@ -205,27 +213,37 @@ static void sweep_gaps(struct sweep *sweep, const ZydisDecoder *decoder, const s
 			if (function->end > seen)
 				seen = function->end;
 		}
-		if (seen < image->texts[i].end)
-			sweep_gap(sweep, decoder, seen, image->texts[i].end);
+		if (seen < sweep->hulls[i].end)
+			sweep_gap(sweep, decoder, seen, sweep->hulls[i].end);
 	}
 }
 
 /* What code takes the address of may be a jump table: 32-bit distances from its own start, as compilers write for
  * position-independent code. Anything else gives an address outside code at once, nearly always. */
+static bool table_entry(const struct image *image, uint64_t table, uint64_t at, uint64_t *target)
+{
+	int32_t distance;
+
+	if (at >= image->size || image->size - at < 4)
+		return false;
+	memcpy(&distance, image->bytes + at, 4);
+	*target = table + (uint64_t)(int64_t)distance;
+	return image_text_at(image, *target);
+}
+
 static void table_targets(struct sweep *sweep, uint64_t table, uint64_t end)
 {
-	const struct image *image = sweep->image;
+	uint64_t target;
 
-	for (uint64_t at = table; at < end && at < image->size && image->size - at >= 4; at += 4) {
-		int32_t distance;
-
-		memcpy(&distance, image->bytes + at, 4);
-		uint64_t target = table + (uint64_t)(int64_t)distance;
-
-		if (!image_text_at(image, target))
-			return;
+	for (uint64_t at = table; at < end && table_entry(sweep->image, table, at, &target); at += 4)
 		bit_set(sweep->targets, target);
-	}
+}
+
+bool sweep_is_table(const struct sweep *sweep, uint64_t table)
+{
+	uint64_t target;
+
+	return !image_text_at(sweep->image, table) && table_entry(sweep->image, table, table, &target);
 }
 
 static int by_start(const void *a, const void *b)
@@ -251,11 +269,79 @@ static void sweep_tables(struct sweep *sweep)
 	}
 }
 
-static bool has_candidates(const struct image *image)
+/* Read-only data may share a segment with the code (libLLVM: 50 MB of it). Where functions are known, it lies outside. */
+static void find_hulls(struct sweep *sweep, const struct functions *functions)
 {
-	for (int i = 0; i < image->text_count; i++)
-		if (memmem(image->bytes + image->texts[i].start, image->texts[i].end - image->texts[i].start, "\x0f\x05", 2))
-			return true;
+	const struct image *image = sweep->image;
+
+	for (int i = 0; i < image->text_count; i++) {
+		struct range *hull = &sweep->hulls[i];
+		size_t count = 0;
+
+		*hull = (struct range){ UINT64_MAX, 0 };
+		for (size_t row = 0; row < functions->count; row++) {
+			const struct function *function = &functions->rows[row];
+
+			if (image_text_at(image, function->start) != &image->texts[i])
+				continue;
+			hull->start = function->start < hull->start ? function->start : hull->start;
+			hull->end = function->end > hull->end ? function->end : hull->end;
+			count++;
+		}
+		if (count < HULL_FUNCTIONS_MIN)
+			*hull = image->texts[i];
+	}
+}
+
+uint64_t sweep_next_bytes(const struct sweep *sweep, int text, uint64_t from)
+{
+	const struct range *hull = &sweep->hulls[text];
+
+	if (from < hull->start)
+		from = hull->start;
+	if (from >= hull->end)
+		return 0;
+	const uint8_t *found = memmem(sweep->image->bytes + from, hull->end - from, "\x0f\x05", SITE_SYSCALL_BYTES);
+
+	return found ? (uint64_t)(found - sweep->image->bytes) : 0;
+}
+
+/* Whether the bytes at `at` are a syscall instruction when their function is decoded; also true in no function. */
+static bool may_be_site(const struct sweep *sweep, const ZydisDecoder *decoder, const struct functions *functions,
+			uint64_t at)
+{
+	size_t low = 0, high = functions->count;
+	bool inside = false;
+	struct step step;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (functions->rows[middle].start <= at)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (size_t row = low; row-- > 0 && low - row <= NESTED_FUNCTIONS_MAX;) {
+		uint64_t next = functions->rows[row].start, end = functions->rows[row].end;
+
+		if (end <= at)
+			continue;
+		inside = true;
+		for (; next <= at && decode(decoder, sweep->image, next, end, &step); next = step.next)
+			if (step.instruction.mnemonic == ZYDIS_MNEMONIC_SYSCALL && step.next == at + SITE_SYSCALL_BYTES)
+				return true;
+	}
+	return !inside;
+}
+
+/* Most libraries have the bytes somewhere and no syscall: they need not be decoded. */
+static bool is_worth_it(const struct sweep *sweep, const ZydisDecoder *decoder, const struct functions *functions)
+{
+	for (int i = 0; i < sweep->image->text_count; i++)
+		for (uint64_t at = 0; (at = sweep_next_bytes(sweep, i, at)); at++)
+			if (may_be_site(sweep, decoder, functions, at))
+				return true;
 	return false;
 }
 
@@ -265,6 +351,12 @@ int sweep_run(struct sweep *sweep, const struct image *image, const struct image
 	ZydisDecoder decoder;
 
 	*sweep = (struct sweep){ .image = image };
+	decoder_init(&decoder);
+	find_hulls(sweep, &facts->functions);
+	for (size_t i = 0; i < facts->functions.count; i++)
+		sweep->functions += facts->functions.rows[i].end > facts->functions.rows[i].start;
+	if (!is_worth_it(sweep, &decoder, &facts->functions))
+		return 0;
 	uint64_t **maps[] = { &sweep->starts, &sweep->targets, &sweep->certain, &sweep->entries,
 			      &sweep->sites, &sweep->inferred };
 
@@ -273,10 +365,6 @@ int sweep_run(struct sweep *sweep, const struct image *image, const struct image
 		if (!*maps[i])
 			return -ENOMEM;
 	}
-	if (!has_candidates(image))
-		return 0;
-	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_MINIMAL, ZYAN_TRUE);
 	for (size_t i = 0; i < facts->pointers.count; i++)
 		bit_set(sweep->targets, facts->pointers.rows[i].start);
 	for (size_t i = 0; i < facts->functions.count; i++) {
@@ -285,7 +373,6 @@ int sweep_run(struct sweep *sweep, const struct image *image, const struct image
 		bit_set(sweep->targets, function->start);
 		bit_set(sweep->certain, function->start);
 		bit_set(sweep->entries, function->start);
-		sweep->functions += function->end > function->start;
 	}
 	for (size_t i = 0; i < facts->functions.count; i++)
 		sweep_function(sweep, &decoder, facts->functions.rows[i].start, facts->functions.rows[i].end);
@@ -299,6 +386,19 @@ int sweep_run(struct sweep *sweep, const struct image *image, const struct image
 	}
 	sweep_tables(sweep);
 	return sweep->err;
+}
+
+bool sweep_covers(const struct sweep *sweep, uint64_t at)
+{
+	ZydisDecoder decoder;
+	struct step step;
+
+	decoder_init(&decoder);
+	for (uint64_t back = 0; back < ZYDIS_MAX_INSTRUCTION_LENGTH && back <= at; back++)
+		if (bit_test(sweep->starts, at - back) &&
+		    decode(&decoder, sweep->image, at - back, sweep->image->size, &step) && step.next > at)
+			return true;
+	return false;
 }
 
 void sweep_destroy(struct sweep *sweep)
