@@ -2,6 +2,7 @@
  * no allocation, no locks (the loader holds its own). Answers a libc syscall function with its wrapper. */
 #include <stdint.h>
 #include <elf.h>
+#include "agent.h"
 #include "wrappers.h"
 #include "wrapper.h"
 
@@ -13,11 +14,14 @@ typedef struct link_map_head *(*lookup_function)(const char *name, void *from, c
 
 extern const char redirect_names[];
 extern const unsigned redirect_offsets[];
-extern char agent_wrappers[];
+extern const char vdso_names[];
+extern const unsigned vdso_offsets[];
+extern char agent_wrappers[], agent_vdso_wrappers[];
+extern struct agent_config agent_config;
 extern char agent_export_lookup_original[];
 
-uint64_t agent_real[WRAPPER_COUNT];
-static Elf64_Sym answers[WRAPPER_COUNT];
+uint64_t agent_real[WRAPPER_COUNT], agent_vdso_real[VDSO_COUNT + 1];
+static Elf64_Sym answers[WRAPPER_COUNT], vdso_answers[VDSO_COUNT + 1];
 
 static int compare(const char *a, const char *b)
 {
@@ -28,13 +32,13 @@ static int compare(const char *a, const char *b)
 	return (unsigned char)*a - (unsigned char)*b;
 }
 
-static int find_redirect(const char *name)
+static int find_name(const char *name, const char *names, const unsigned *offsets, int count)
 {
-	int low = 0, high = WRAPPER_COUNT - 1;
+	int low = 0, high = count - 1;
 
 	while (low <= high) {
 		int middle = (low + high) / 2;
-		int order = compare(name, redirect_names + redirect_offsets[middle]);
+		int order = compare(name, names + offsets[middle]);
 
 		if (!order)
 			return middle;
@@ -103,6 +107,19 @@ static uint64_t real_address(const struct link_map_head *map, const Elf64_Sym *s
 	return ((uint64_t (*)(void))address)();
 }
 
+/* Answers with the wrapper. Two versions of a name, or a second libc (dlmopen), have one wrapper only: the first keeps it. */
+static void answer(const struct link_map_head *map, const Elf64_Sym **found, uint64_t real, uint64_t *known,
+		   Elf64_Sym *symbol, const char *wrapper)
+{
+	if (!real || (*known && *known != real))
+		return;
+	*symbol = **found;
+	symbol->st_info = ELF64_ST_INFO(ELF64_ST_BIND((*found)->st_info), STT_FUNC);
+	symbol->st_value = (uint64_t)wrapper - map->base;
+	*known = real;
+	*found = symbol;
+}
+
 struct link_map_head *agent_export_lookup(const char *name, void *from, const Elf64_Sym **found, void *scope,
 					  const void *version, int type_class, int flags, void *skip);
 
@@ -115,18 +132,16 @@ struct link_map_head *agent_export_lookup(const char *name, void *from, const El
 
 	if (!map || !found || !*found)
 		return map;
-	index = find_redirect(name);
-	if (index < 0 || !is_libc(map->name))
+	index = find_name(name, redirect_names, redirect_offsets, WRAPPER_COUNT);
+	if (index >= 0 && is_libc(map->name))
+		answer(map, found, real_address(map, *found), &agent_real[index], &answers[index],
+		       agent_wrappers + index * WRAPPER_BYTES);
+	if (index >= 0 || !agent_config.vdso)
 		return map;
-	uint64_t real = real_address(map, *found);
-
-	/* Two versions of a name, or a second libc (dlmopen), have one wrapper only: the first keeps it. */
-	if (!real || (agent_real[index] && agent_real[index] != real))
-		return map;
-	answers[index] = **found;
-	answers[index].st_info = ELF64_ST_INFO(ELF64_ST_BIND((*found)->st_info), STT_FUNC);
-	answers[index].st_value = (uint64_t)agent_wrappers + (uint64_t)index * WRAPPER_BYTES - map->base;
-	agent_real[index] = real;
-	*found = &answers[index];
+	/* libc, or the loader for it, asks for these once. */
+	index = find_name(name, vdso_names, vdso_offsets, VDSO_COUNT);
+	if (index >= 0 && ELF64_ST_TYPE((*found)->st_info) == STT_FUNC && (*found)->st_shndx != SHN_ABS)
+		answer(map, found, map->base + (*found)->st_value, &agent_vdso_real[index], &vdso_answers[index],
+		       agent_vdso_wrappers + index * WRAPPER_BYTES);
 	return map;
 }

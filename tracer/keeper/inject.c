@@ -160,7 +160,8 @@ int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struc
 
 static int map_agent(struct keeper *k, struct task *task, uint64_t at)
 {
-	struct agent_config config = { .string_limit = k->launch->string_limit, .fd_paths = k->launch->fd_paths };
+	struct agent_config config = { .string_limit = k->launch->string_limit, .fd_paths = k->launch->fd_paths,
+				       .vdso = k->launch->vdso };
 	struct agent_thread idle = { .self = AGENT_IDLE };
 	size_t bytes = (size_t)(agent_image_end - agent_image);
 	long got = remote(k, task, at, SYS_mmap, AGENT_BASE, AGENT_TEXT_MAX, PROT_READ | PROT_EXEC,

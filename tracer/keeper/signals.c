@@ -2,6 +2,7 @@
  * the agent gets the program's own registers first, so that handlers never see the agent (design.md, Signals). */
 #include <errno.h>
 #include <linux/audit.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -83,10 +84,34 @@ static void foreign_syscall(struct task *task, struct user_regs_struct *regs)
 	resume(task, 0);
 }
 
+static uint64_t vdso_block(const struct task *task)
+{
+	return thread_block(task) + offsetof(struct agent_thread, vdso);
+}
+
+static bool in_vdso(struct keeper *k, const struct task *task, struct agent_vdso *call)
+{
+	return k->launch->vdso && !tracee_read(k, task->tid, vdso_block(task), call, sizeof(*call)) && call->slot;
+}
+
+/* Gives the function its own return address back: it will not be recorded. */
+static void vdso_forget(struct keeper *k, const struct task *task, const struct agent_vdso *call)
+{
+	struct agent_vdso none = { 0 };
+	uint64_t now;
+
+	if (!tracee_read(k, task->tid, call->slot, &now, sizeof(now)) && now == AGENT_EXPORT_VDSO_RETURN)
+		tracee_write(k, task->tid, call->slot, &call->caller, sizeof(call->caller));
+	tracee_write(k, task->tid, vdso_block(task), &none, sizeof(none));
+}
+
 static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 {
 	struct user_regs_struct regs;
+	struct agent_vdso call;
 
+	if (in_vdso(k, task, &call))
+		vdso_forget(k, task, &call); /* it leaves the answer to the kernel, and this call is recorded */
 	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
 		return;
 	forced_restore(k, task, SIGSYS);
@@ -156,16 +181,120 @@ static bool stub_returns(uint64_t rip)
 	return rip >= AGENT_EXPORT_STUB_RETURN && rip < AGENT_EXPORT_STUB_END;
 }
 
+static bool is_fault(const siginfo_t *info)
+{
+	return info->si_code > 0 && (info->si_signo == SIGSEGV || info->si_signo == SIGBUS || info->si_signo == SIGTRAP ||
+				     info->si_signo == SIGILL || info->si_signo == SIGFPE);
+}
+
+/* waitpid for a thread that may have to wait for the front: if that dies, nobody must wait for it any more. */
+static bool await_thread(struct keeper *k, pid_t tid, int *status)
+{
+	struct pollfd front = { .fd = k->control };
+	pid_t got;
+
+	while ((got = waitpid(tid, status, __WALL)) < 0 && errno == EINTR)
+		if (k->control >= 0 && poll(&front, 1, 0) > 0 && front.revents & (POLLHUP | POLLERR))
+			front_is_gone(k);
+	if (got > 0 && !WIFSTOPPED(*status))
+		keep_early(k, tid, *status);
+	return got > 0 && WIFSTOPPED(*status);
+}
+
+/* A SIGSYS that comes while the program blocks it was forced by dispatch all the same: one of the program's own was pending
+ * and took its place. That one is sent again and stays pending, because dispatch blocks it again. */
+static bool is_dispatch(const struct task *task, siginfo_t *info)
+{
+	if (info->si_code == SYS_USER_DISPATCH)
+		return true;
+	if (!forced_is_blocked(task, SIGSYS))
+		return false;
+	info->si_arch = AUDIT_ARCH_X86_64;
+	uint64_t mask;
+
+	if (!ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask)) {
+		mask |= 1ull << (SIGSYS - 1);
+		ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	}
+	syscall(SYS_tgkill, task->pid, task->tid, SIGSYS);
+	return true;
+}
+
+enum run_end { RUN_ON, RUN_DONE, RUN_ASIDE };
+
+/* One stop on the way. A signal sent meanwhile that cannot be blocked is put into *later. RUN_ASIDE: a vDSO function
+ * faults, or leaves the answer to the kernel (the system call will be made again). */
+static enum run_end run_stop(struct keeper *k, struct task *task, int status, int *later)
+{
+	struct user_regs_struct regs;
+	siginfo_t info;
+
+	if (status >> 16 || ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) < 0 ||
+	    ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0) {
+		*later = WSTOPSIG(status) == SIGTRAP ? *later : SIGSTOP; /* a stop of the whole process: joined later */
+		return RUN_ON;
+	}
+	if (info.si_signo == SIGTRAP && (regs.rip == AGENT_EXPORT_STUB_STOP || regs.rip == AGENT_EXPORT_VDSO_STOP))
+		return RUN_DONE;
+	if (in_agent(regs.rip) && copy_fault(k, task, &regs, &info))
+		return RUN_ON;
+	if (info.si_signo == SIGSYS && is_dispatch(task, &info)) {
+		forced_restore(k, task, SIGSYS);
+		regs.rip -= 2;
+		regs.orig_rax = (uint64_t)-1;
+		ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
+		return RUN_ASIDE;
+	}
+	if (is_fault(&info))
+		return RUN_ASIDE;
+	*later = info.si_signo;
+	return RUN_ON;
+}
+
+static int set_stop(struct keeper *k, const struct task *task, uint64_t stop)
+{
+	return tracee_write(k, task->tid, thread_block(task) + offsetof(struct agent_thread, stop), &stop, sizeof(stop));
+}
+
+/* Lets the thread run to the trap at the end of its way through the agent. Signals stay blocked, but those that may be
+ * forced: forcing a blocked one would reset its action. 0, 1 (it went aside), or -errno when it is gone. */
+static int run_out(struct keeper *k, struct task *task, struct user_regs_struct *regs)
+{
+	const uint64_t forced = 1ull << (SIGTRAP - 1) | 1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) | 1ull << (SIGSYS - 1);
+	enum run_end end = RUN_ON;
+	uint64_t mask, others;
+	int status, later = 0;
+
+	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
+		return -errno;
+	others = mask | ~forced;
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(others), &others);
+	set_stop(k, task, 1);
+	while (end == RUN_ON) {
+		if (ptrace(PTRACE_CONT, task->tid, 0, 0) < 0 || !await_thread(k, task->tid, &status))
+			return -ESRCH;
+		end = run_stop(k, task, status, &later);
+	}
+	set_stop(k, task, 0);
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	if (later)
+		syscall(SYS_tgkill, task->pid, task->tid, later);
+	if (ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
+		return -errno;
+	return end == RUN_ASIDE;
+}
+
 /* Steps until the thread has left the agent's code or only the way back to the program is left, signals blocked. (That way
  * holds a popf, over which the kernel takes the trap flag for the program's own.) 0, or -errno when it is gone. */
 static int step_out(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
-	uint64_t mask, all = ~0ull;
+	uint64_t mask, others;
 	int status, err = 0;
 
 	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
 		return -errno;
-	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
+	others = mask | ~(1ull << (SIGTRAP - 1)); /* a step forces SIGTRAP: blocked, that would reset its action */
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(others), &others);
 	while (!err && in_agent(regs->rip) && !stub_returns(regs->rip)) {
 		if (ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0) < 0 || wait_stop(task->tid, &status) < 0)
 			err = -errno;
@@ -227,9 +356,11 @@ static int leave_agent(struct keeper *k, struct task *task, struct user_regs_str
 		abandon_record(k, task);
 		back_to_site(regs, &thread.frame);
 	} else {
-		err = step_out(k, task, regs);
+		bool in_call = thread.phase != AGENT_OUTSIDE && !stub_returns(regs->rip);
+
+		err = in_call ? run_out(k, task, regs) : step_out(k, task, regs);
 		if (err)
-			return err;
+			return err < 0 ? err : -EFAULT;
 		if (stub_returns(regs->rip)) {
 			program_registers(regs, &thread.frame);
 			regs->rip = thread.frame.rcx;
@@ -240,23 +371,27 @@ static int leave_agent(struct keeper *k, struct task *task, struct user_regs_str
 	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
 }
 
-/* A SIGSYS that comes while the program blocks it was forced by dispatch all the same: one of the program's own was pending
- * and took its place. That one is sent again and stays pending, because dispatch blocks it again. */
-static bool is_dispatch(const struct task *task, siginfo_t *info)
+/* A vDSO function that is being recorded returns into the agent, and no handler may meet that return address. It is a leaf
+ * and takes no time: let it return and be recorded first. 0, or -errno when the thread is gone. */
+static int leave_vdso(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
 {
-	if (info->si_code == SYS_USER_DISPATCH)
-		return true;
-	if (!forced_is_blocked(task, SIGSYS))
-		return false;
-	info->si_arch = AUDIT_ARCH_X86_64;
-	uint64_t mask;
+	struct agent_vdso call;
+	int aside = 1;
 
-	if (!ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask)) {
-		mask |= 1ull << (SIGSYS - 1);
-		ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	if (!in_vdso(k, task, &call))
+		return 0;
+	if (!is_fault(info)) {
+		aside = run_out(k, task, regs);
+		if (aside < 0)
+			return aside;
+		ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
 	}
-	syscall(SYS_tgkill, task->pid, task->tid, SIGSYS);
-	return true;
+	if (aside) {
+		vdso_forget(k, task, &call);
+		return 0;
+	}
+	regs->rip = regs->rcx;
+	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
 }
 
 void on_signal(struct keeper *k, struct task *task, int sig)
@@ -271,12 +406,14 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 		dispatch(k, task, &info);
 		return;
 	}
-	if (task->chunk != NO_INDEX && ptrace(PTRACE_GETREGS, tid, 0, &regs) == 0 && in_agent(regs.rip)) {
-		if (copy_fault(k, task, &regs, &info)) {
+	if (task->chunk != NO_INDEX && ptrace(PTRACE_GETREGS, tid, 0, &regs) == 0) {
+		if (in_agent(regs.rip) && copy_fault(k, task, &regs, &info)) {
 			resume(task, 0);
 			return;
 		}
-		if (leave_agent(k, task, &regs, &info) < 0)
+		/* Leaving the agent may lead into a vDSO function. */
+		if (leave_vdso(k, task, &regs, &info) < 0 || (in_agent(regs.rip) && leave_agent(k, task, &regs, &info) < 0) ||
+		    leave_vdso(k, task, &regs, &info) < 0)
 			return;
 	}
 	forced_deliver(k, task, sig);

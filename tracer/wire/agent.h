@@ -34,6 +34,14 @@ struct agent_frame {
 /* A libc function that was called and may still run: `slot` is where its return address lies. */
 struct agent_via { uint64_t slot, caller; uint64_t function; };
 
+/* A call of a vDSO function that is being recorded. Its return address, at `slot`, is the agent's meanwhile, and `caller`
+ * is the program's; putting that back ends the recording. */
+struct agent_vdso {
+	uint64_t slot;            /* 0: there is none */
+	uint64_t caller, start_tsc, ret, function;
+	uint64_t args[6];
+};
+
 enum agent_phase { AGENT_OUTSIDE = 0, AGENT_BEFORE = 1, AGENT_AFTER = 2 };
 
 /* One per thread, at %gs:0. Offsets are used by entry.S; asserted there by wrapper.h. */
@@ -46,16 +54,21 @@ struct agent_thread {
 	int32_t pid, tid;         /* 168 */
 	uint64_t via_count;       /* 176 */
 	struct agent_via via[VIA_DEPTH]; /* 184 */
+	uint64_t stop;            /* 568: set by the keeper: trap at the end of the way through the agent */
+	struct agent_vdso vdso;   /* 576 */
 };
 _Static_assert(__builtin_offsetof(struct agent_thread, frame) == 32, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, pid) == 168, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, via_count) == 176, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, via) == 184, "entry.S");
+_Static_assert(__builtin_offsetof(struct agent_thread, vdso) == 576, "entry.S");
+_Static_assert(__builtin_offsetof(struct agent_vdso, args) == 40, "entry.S");
 
 /* At AGENT_DATA, written once by the keeper. */
 struct agent_config {
 	uint32_t string_limit;
 	uint32_t fd_paths;
+	uint32_t vdso;
 };
 
 #endif

@@ -14,6 +14,7 @@ struct launch {
 	bool fd_paths;           /* -y */
 	bool no_agent;           /* --no-agent: everything by ptrace (layer 4), for comparison and tests */
 	bool no_patch;           /* --no-loader-patch */
+	bool vdso;               /* --vdso: record what the vDSO answers */
 	uint32_t string_limit;   /* -s */
 };
 
