@@ -11,8 +11,8 @@
 #include <unistd.h>
 #include "check.h"
 
-#define STORM_SIGNALS 300
-#define CANCELLED 100
+#define STORM_SIGNALS 200
+#define CANCELLED 50
 
 extern char __start_storm_text[], __stop_storm_text[];
 static volatile sig_atomic_t storm_signals, storm_traps, faults, cleaned;
@@ -108,8 +108,8 @@ static void handlers_that_jump_out(void)
 
 	handle(SIGALRM, jump_back, 0);
 	sigsetjmp(back, 1);
-	alarm_each_millisecond(jumps < 100);
-	while (jumps < 100)
+	alarm_each_millisecond(jumps < 50);
+	while (jumps < 50)
 		clock_gettime(CLOCK_MONOTONIC_RAW, &now);
 	alarm_each_millisecond(0);
 }
@@ -143,7 +143,7 @@ static void cancelled_threads_clean_up(void)
 		CHECK(pthread_cancel(thread) == 0);
 		CHECK(pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);
 	}
-	CHECK(cleaned >= CANCELLED - 10); /* one may be cancelled before it begins */
+	CHECK(cleaned >= CANCELLED - 5); /* one may be cancelled before it begins */
 }
 
 static void on_fault(int sig, siginfo_t *info, void *context)

@@ -273,6 +273,10 @@ static int run_out(struct keeper *k, struct task *task, struct user_regs_struct 
 	while (end == RUN_ON) {
 		if (ptrace(PTRACE_CONT, task->tid, 0, 0) < 0 || !await_thread(k, task->tid, &status))
 			return -ESRCH;
+		if (status >> 16 == PTRACE_EVENT_EXEC) { /* by another thread: this one is no more */
+			on_exec(k, task->tid);
+			return -ESRCH;
+		}
 		end = run_stop(k, task, status, &later);
 	}
 	set_stop(k, task, 0);
