@@ -270,6 +270,8 @@ static void put_tail(struct formatter *f, const struct event *event)
 
 		buf_printf(&f->line, " <%llu.%06llu>", (unsigned long long)(micros / 1000000), (unsigned long long)(micros % 1000000));
 	}
+	if (rec->kind == RECORD_VDSO)
+		buf_puts(&f->line, " <vdso>");
 	if (f->options.via && rec->via && rec->via <= libc_functions_count)
 		buf_printf(&f->line, " via %s (%s)", libc_functions[rec->via - 1], place_text(f, &event->caller));
 	put_line(f);

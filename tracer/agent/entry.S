@@ -23,7 +23,15 @@
 	.set F_FLAGS, 160
 	.set VIA_COUNT, 176
 	.set VIA, 184
+	.set T_RING, 16
 	.set T_CAUGHT, 576
+	.set T_STOP, 584
+	.set V_SLOT, 592
+	.set V_CALLER, 600
+	.set V_START, 608
+	.set V_RET, 616
+	.set V_FUNCTION, 624
+	.set V_ARGS, 632
 
 	.section .text.entry, "ax"
 
@@ -66,7 +74,9 @@ agent_export_stub_saved:
 /* rax = result, and stays it: the keeper can end the call from anywhere here. */
 	.globl agent_export_stub_return
 agent_export_stub_return:
-	movq %gs:F_RBX, %rbx
+	cmpq $0, %gs:T_STOP
+	jne 2f
+1:	movq %gs:F_RBX, %rbx
 	movq %gs:F_RDX, %rdx
 	movq %gs:F_RSI, %rsi
 	movq %gs:F_RDI, %rdi
@@ -85,6 +95,10 @@ agent_export_stub_return:
 	movq %gs:F_RSP, %rsp
 	movq $0, %gs:T_PHASE
 	jmp *%rcx
+2:	int3
+	.globl agent_export_stub_stop
+agent_export_stub_stop:
+	jmp 1b
 	.globl agent_export_stub_end
 agent_export_stub_end:
 
@@ -148,13 +162,6 @@ agent_call_keeper:
 agent_export_keeper_after:
 	ret
 
-/* The keeper sends a call's return here when it wants to have the thread right after it (keeper/signals.c). */
-	.globl agent_export_trap
-agent_export_trap:
-	syscall
-	.globl agent_export_trap_after
-agent_export_trap_after:
-	hlt
 	.section .text.entry, "ax"
 
 	.globl agent_export_name
@@ -241,6 +248,58 @@ agent_via_note:
 	movq (%rax,%r11,8), %r11
 	popq %rax
 	jmp *%r11
+
+/* Every vDSO function that is recorded comes here with r11 = its index, and returns to agent_vdso_return. Only the return
+ * address changes on the program's stack: no frame of ours, and one word to put back undoes it (the keeper does, before
+ * anyone could unwind from there). With a shadow stack such a return would be a fault: nothing is recorded then. */
+	.globl agent_vdso_enter
+agent_vdso_enter:
+	xorl %eax, %eax
+	rdsspq %rax
+	testq %rax, %rax
+	jnz 1f
+	cmpq $0, %gs:T_RING
+	je 1f
+	movq %rdi, %gs:V_ARGS
+	movq %rsi, %gs:V_ARGS+8
+	movq %rdx, %gs:V_ARGS+16
+	movq %rcx, %gs:V_ARGS+24
+	movq %r8, %gs:V_ARGS+32
+	movq %r9, %gs:V_ARGS+40
+	movq %r11, %gs:V_FUNCTION
+	movq (%rsp), %rax
+	movq %rax, %gs:V_CALLER
+	rdtsc
+	shlq $32, %rdx
+	orq %rdx, %rax
+	movq %rax, %gs:V_START
+	movq %gs:V_ARGS+16, %rdx
+	leaq agent_vdso_return(%rip), %rax
+	movq %rax, (%rsp)
+	movq %rsp, %gs:V_SLOT
+1:	leaq agent_vdso_real(%rip), %rax
+	jmp *(%rax,%r11,8)
+
+/* rax = the result. */
+	.globl agent_export_vdso_return
+agent_export_vdso_return:
+agent_vdso_return:
+	movq %rax, %gs:V_RET
+	movq %gs:T_STACK, %rsp
+	movq %gs:T_SELF, %rdi
+	call agent_vdso_record
+	movq %gs:V_RET, %rax
+	movq %gs:V_CALLER, %rcx
+	movq %gs:V_SLOT, %rsp
+	leaq 8(%rsp), %rsp
+	movq $0, %gs:V_SLOT
+	cmpq $0, %gs:T_STOP
+	jne 1f
+	jmp *%rcx
+1:	int3
+	.globl agent_export_vdso_stop
+agent_export_vdso_stop:
+	jmp *%rcx
 
 /* Written by the keeper: the moved prologue of _dl_lookup_symbol_x and the jump back. */
 	.globl agent_export_lookup_original

@@ -21,6 +21,9 @@ extern long agent_raw(long nr, long a, long b, long c, long d);
 extern void agent_call_keeper(long what, long a, long b, long c, long d);
 extern uint64_t agent_copy(void *to, uint64_t from, uint64_t bytes);
 uint64_t agent_syscall(struct agent_thread *thread);
+void agent_vdso_record(struct agent_thread *thread);
+
+extern const int32_t vdso_numbers[]; /* of the system calls they stand for */
 
 __attribute__((section(".config"))) struct agent_config agent_config;
 
@@ -69,14 +72,14 @@ static long path_of_fd(void *context, int fd, char *to, uint64_t bytes)
 
 /* The innermost libc function that is still running: its return address is at or above the program's stack pointer and
  * still holds the caller that was noted. */
-static void find_via(struct agent_thread *thread, struct record *rec)
+static void find_via(struct agent_thread *thread, struct record *rec, uint64_t stack)
 {
 	uint64_t now;
 
 	while (thread->via_count && thread->via_count <= VIA_DEPTH) {
 		const struct agent_via *top = &thread->via[thread->via_count - 1];
 
-		if (top->slot >= thread->frame.rsp) {
+		if (top->slot >= stack) {
 			if (agent_copy(&now, top->slot, 8) == 8 && now == top->caller) {
 				rec->via = (uint16_t)(top->function + 1);
 				rec->caller = top->caller;
@@ -177,7 +180,7 @@ uint64_t agent_syscall(struct agent_thread *thread)
 
 	if (rec) {
 		fill(rec, thread);
-		find_via(thread, rec);
+		find_via(thread, rec, thread->frame.rsp);
 		capture_run(rec, &from, PHASE_ENTRY);
 		rec->entry_size = rec->size;
 		__atomic_store_n(&ring->open_at, __atomic_load_n(&ring->head, __ATOMIC_RELAXED) + 1, __ATOMIC_RELEASE);
@@ -196,4 +199,37 @@ uint64_t agent_syscall(struct agent_thread *thread)
 		publish(ring, rec, ret);
 	}
 	return (uint64_t)ret;
+}
+
+/* After a vDSO function has returned: the only record that is written when all is over. It makes no system call. */
+void agent_vdso_record(struct agent_thread *thread)
+{
+	const struct agent_vdso *call = &thread->vdso;
+	struct capture_source from = { .copy = copy_own, .string_limit = agent_config.string_limit };
+	struct ring_head *ring = (struct ring_head *)thread->ring;
+	uint64_t end_tsc = read_tsc();
+	struct record *rec = reserve(ring);
+
+	*(uint64_t *)call->slot = call->caller; /* the notes of a libc function that jumped to the vDSO know this slot */
+	if (!rec)
+		return;
+	rec->size = rec->entry_size = sizeof(*rec);
+	rec->kind = RECORD_VDSO;
+	rec->abi = ABI_X86_64;
+	rec->caught = CAUGHT_WRAPPER;
+	rec->via = 0;
+	rec->pid = thread->pid;
+	rec->tid = thread->tid;
+	rec->start_tsc = call->start_tsc;
+	rec->end_tsc = end_tsc;
+	rec->nr = vdso_numbers[call->function];
+	rec->reserved = 0;
+	for (int i = 0; i < 6; i++)
+		rec->args[i] = call->args[i];
+	rec->ret = (int64_t)call->ret;
+	rec->site = 0;
+	rec->caller = 0;
+	find_via(thread, rec, call->slot);
+	capture_run(rec, &from, PHASE_EXIT);
+	__atomic_store_n(&ring->head, __atomic_load_n(&ring->head, __ATOMIC_RELAXED) + rec->size, __ATOMIC_RELEASE);
 }

@@ -2,6 +2,7 @@
  * the agent gets the program's own registers first, so that handlers never see the agent (design.md, Signals). */
 #include <errno.h>
 #include <linux/audit.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -64,6 +65,27 @@ static void foreign_syscall(struct keeper *k, struct task *task, struct user_reg
 	resume(task, 0);
 }
 
+static uint64_t vdso_block(const struct task *task)
+{
+	return thread_block(task) + offsetof(struct agent_thread, vdso);
+}
+
+static bool in_vdso(struct keeper *k, const struct task *task, struct agent_vdso *call)
+{
+	return k->launch->vdso && !tracee_read(k, task->tid, vdso_block(task), call, sizeof(*call)) && call->slot;
+}
+
+/* Gives the function its own return address back: it will not be recorded. */
+static void vdso_forget(struct keeper *k, const struct task *task, const struct agent_vdso *call)
+{
+	struct agent_vdso none = { 0 };
+	uint64_t now;
+
+	if (!tracee_read(k, task->tid, call->slot, &now, sizeof(now)) && now == AGENT_EXPORT_VDSO_RETURN)
+		tracee_write(k, task->tid, call->slot, &call->caller, sizeof(call->caller));
+	tracee_write(k, task->tid, vdso_block(task), &none, sizeof(none));
+}
+
 /* The agent's own dispatched call: it goes on behind it. */
 static void answer_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
@@ -77,7 +99,10 @@ static void answer_agent(struct keeper *k, struct task *task, struct user_regs_s
 static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 {
 	struct user_regs_struct regs;
+	struct agent_vdso call;
 
+	if (in_vdso(k, task, &call))
+		vdso_forget(k, task, &call); /* it leaves the answer to the kernel, and this call is recorded */
 	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
 		return;
 	forced_restore(k, task, SIGSYS);
@@ -141,19 +166,21 @@ static bool copy_fault(struct keeper *k, const struct task *task, struct user_re
 	return true;
 }
 
-/* A signal met while stepping; false when it is neither a fault of the copy routine nor the agent's own call. */
+/* A signal met on the way through the agent; false when it is neither a fault of the copy routine nor the agent's own call. */
+static bool pass_over(struct keeper *k, struct task *task, struct user_regs_struct *regs, const siginfo_t *info)
+{
+	if (info->si_signo != SIGSYS || regs->rip != AGENT_EXPORT_KEEPER_AFTER)
+		return copy_fault(k, task, regs, info);
+	forced_restore(k, task, SIGSYS);
+	answer_agent(k, task, regs);
+	return true;
+}
+
 static bool step_over(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
 	siginfo_t info;
 
-	if (ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) < 0)
-		return false;
-	if (info.si_signo == SIGSYS && regs->rip == AGENT_EXPORT_KEEPER_AFTER) {
-		forced_restore(k, task, SIGSYS);
-		answer_agent(k, task, regs);
-		return true;
-	}
-	return copy_fault(k, task, regs, &info);
+	return ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) == 0 && pass_over(k, task, regs, &info);
 }
 
 static bool stub_returns(uint64_t rip)
@@ -161,78 +188,135 @@ static bool stub_returns(uint64_t rip)
 	return rip >= AGENT_EXPORT_STUB_RETURN && rip < AGENT_EXPORT_STUB_END;
 }
 
-static int run_once(struct keeper *k, const struct task *task, int request, struct user_regs_struct *regs, int *sig)
+static bool is_fault(const siginfo_t *info)
 {
-	int status;
-
-	if (ptrace(request, task->tid, 0, 0) < 0 || wait_stop(k, task->tid, &status) < 0)
-		return -errno;
-	if (!WIFSTOPPED(status)) {
-		keep_early(k, task->tid, status);
-		return -ESRCH;
-	}
-	*sig = WSTOPSIG(status);
-	return ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
+	return info->si_code > 0 && (info->si_signo == SIGSEGV || info->si_signo == SIGBUS || info->si_signo == SIGTRAP ||
+				     info->si_signo == SIGILL || info->si_signo == SIGFPE);
 }
 
-/* In a wrapper or the loader's detour: to the first instruction outside the agent. Or, where nothing would stop it on its
- * way back, to the stub's return (which holds a popf, over which the kernel takes the trap flag for the program's own). */
-static int step_out(struct keeper *k, struct task *task, struct user_regs_struct *regs)
+/* waitpid for a thread that may have to wait for the front: if that dies, nobody must wait for it any more. */
+static bool await_thread(struct keeper *k, pid_t tid, int *status)
 {
-	int sig, err = 0;
+	struct pollfd front = { .fd = k->control };
+	pid_t got;
 
-	while (!err && in_agent(regs->rip) && !stub_returns(regs->rip)) {
-		err = run_once(k, task, PTRACE_SINGLESTEP, regs, &sig);
-		if (!err && sig != SIGTRAP && !step_over(k, task, regs))
-			err = -EFAULT;
-	}
-	return err;
+	while ((got = net_wait(k, tid, status)) < 0 && errno == EINTR)
+		if (k->control >= 0 && poll(&front, 1, 0) > 0 && front.revents & (POLLHUP | POLLERR))
+			front_is_gone(k);
+	if (got > 0 && !WIFSTOPPED(*status))
+		keep_early(k, tid, *status);
+	return got > 0 && WIFSTOPPED(*status);
 }
 
-/* After the call: its return is led into a trap of the agent's, one stop instead of hundreds of steps. */
-static int run_out(struct keeper *k, struct task *task, struct user_regs_struct *regs, struct agent_frame *frame)
+/* A SIGSYS that comes while the program blocks it was forced by dispatch all the same: one of the program's own was pending
+ * and took its place. That one is sent again and stays pending, because dispatch blocks it again. */
+static bool is_dispatch(const struct task *task, siginfo_t *info)
 {
-	uint64_t trap = AGENT_EXPORT_TRAP, resume_at = frame->rcx;
-	uint64_t at = thread_block(task) + offsetof(struct agent_thread, frame.rcx);
-	int sig, err = tracee_write(k, task->tid, at, &trap, sizeof(trap));
-
-	while (!err && regs->rip != AGENT_EXPORT_TRAP_AFTER) {
-		err = run_once(k, task, PTRACE_CONT, regs, &sig);
-		if (!err && regs->rip != AGENT_EXPORT_TRAP_AFTER && !step_over(k, task, regs))
-			err = -EFAULT;
-	}
-	if (err)
-		return err;
-	forced_restore(k, task, SIGSYS);
-	program_registers(regs, frame);
-	regs->rip = resume_at;
-	regs->orig_rax = (uint64_t)-1;
-	return tracee_write(k, task->tid, at, &resume_at, sizeof(resume_at));
-}
-
-static bool is_dispatched(struct keeper *k, const struct task *task)
-{
-	const struct ring_head *ring = task_ring(k, task);
-
-	return ring && __atomic_load_n(&ring->selector, __ATOMIC_RELAXED) == RING_DISPATCH;
-}
-
-/* Ends what the agent is doing, other signals blocked meanwhile. 0, or -errno when the thread is gone. */
-static int finish_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, struct agent_thread *thread)
-{
-	uint64_t mask, all = ~0ull;
-	int err;
-
+	if (info->si_code == SYS_USER_DISPATCH)
+		return true;
 	if (!forced_is_blocked(task, SIGSYS))
-		all &= ~(1ull << (SIGSYS - 1)); /* blocked, the forced signal would lose its handler */
+		return false;
+	info->si_arch = AUDIT_ARCH_X86_64;
+	uint64_t mask;
+
+	if (!ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask)) {
+		mask |= 1ull << (SIGSYS - 1);
+		ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	}
+	syscall(SYS_tgkill, task->pid, task->tid, SIGSYS);
+	return true;
+}
+
+enum run_end { RUN_ON, RUN_DONE, RUN_ASIDE };
+
+/* One stop on the way. A signal sent meanwhile that cannot be blocked is put into *later. RUN_ASIDE: a vDSO function
+ * faults, or leaves the answer to the kernel (the system call will be made again). */
+static enum run_end run_stop(struct keeper *k, struct task *task, int status, int *later)
+{
+	struct user_regs_struct regs;
+	siginfo_t info;
+
+	if (status >> 16 || ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) < 0 ||
+	    ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0) {
+		*later = WSTOPSIG(status) == SIGTRAP ? *later : SIGSTOP; /* a stop of the whole process: joined later */
+		return RUN_ON;
+	}
+	if (info.si_signo == SIGTRAP && (regs.rip == AGENT_EXPORT_STUB_STOP || regs.rip == AGENT_EXPORT_VDSO_STOP))
+		return RUN_DONE;
+	if (in_agent(regs.rip) && pass_over(k, task, &regs, &info))
+		return RUN_ON;
+	if (info.si_signo == SIGSYS && is_dispatch(task, &info)) {
+		forced_restore(k, task, SIGSYS);
+		regs.rip -= 2;
+		regs.orig_rax = (uint64_t)-1;
+		ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
+		return RUN_ASIDE;
+	}
+	if (is_fault(&info))
+		return RUN_ASIDE;
+	*later = info.si_signo;
+	return RUN_ON;
+}
+
+static int set_stop(struct keeper *k, const struct task *task, uint64_t stop)
+{
+	return tracee_write(k, task->tid, thread_block(task) + offsetof(struct agent_thread, stop), &stop, sizeof(stop));
+}
+
+/* Lets the thread run to the trap at the end of its way through the agent. Signals stay blocked, but those that may be
+ * forced: forcing a blocked one would reset its action. 0, 1 (it went aside), or -errno when it is gone. */
+static int run_out(struct keeper *k, struct task *task, struct user_regs_struct *regs)
+{
+	const uint64_t forced = 1ull << (SIGTRAP - 1) | 1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) | 1ull << (SIGSYS - 1);
+	enum run_end end = RUN_ON;
+	uint64_t mask, others;
+	int status, later = 0;
 
 	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
 		return -errno;
-	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
-	if (thread->phase != AGENT_OUTSIDE && !stub_returns(regs->rip) && is_dispatched(k, task))
-		err = run_out(k, task, regs, &thread->frame);
-	else
-		err = step_out(k, task, regs);
+	others = mask | ~forced;
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(others), &others);
+	set_stop(k, task, 1);
+	while (end == RUN_ON) {
+		if (ptrace(PTRACE_CONT, task->tid, 0, 0) < 0 || !await_thread(k, task->tid, &status))
+			return -ESRCH;
+		if (status >> 16 == PTRACE_EVENT_EXEC) { /* by another thread: this one is no more */
+			on_exec(k, task->tid);
+			return -ESRCH;
+		}
+		end = run_stop(k, task, status, &later);
+	}
+	set_stop(k, task, 0);
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	if (later)
+		syscall(SYS_tgkill, task->pid, task->tid, later);
+	if (ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
+		return -errno;
+	return end == RUN_ASIDE;
+}
+
+/* Steps until the thread has left the agent's code or only the way back to the program is left, signals blocked. (That way
+ * holds a popf, over which the kernel takes the trap flag for the program's own.) 0, or -errno when it is gone. */
+static int step_out(struct keeper *k, struct task *task, struct user_regs_struct *regs)
+{
+	uint64_t mask, others;
+	int status, err = 0;
+
+	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
+		return -errno;
+	others = mask | ~(1ull << (SIGTRAP - 1)); /* a step forces SIGTRAP: blocked, that would reset its action */
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(others), &others);
+	while (!err && in_agent(regs->rip) && !stub_returns(regs->rip)) {
+		if (ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0) < 0 || wait_stop(k, task->tid, &status) < 0)
+			err = -errno;
+		else if (!WIFSTOPPED(status)) {
+			keep_early(k, task->tid, status);
+			return -ESRCH;
+		} else if (ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
+			err = -errno;
+		else if (WSTOPSIG(status) != SIGTRAP && !step_over(k, task, regs))
+			err = -EFAULT;
+	}
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
 	return err;
 }
@@ -293,9 +377,11 @@ int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *re
 		abandon_record(k, task);
 		back_to_site(regs, &thread.frame);
 	} else {
-		err = finish_agent(k, task, regs, &thread);
+		bool in_call = thread.phase != AGENT_OUTSIDE && !stub_returns(regs->rip);
+
+		err = in_call ? run_out(k, task, regs) : step_out(k, task, regs);
 		if (err)
-			return err;
+			return err < 0 ? err : -EFAULT;
 		if (stub_returns(regs->rip)) {
 			program_registers(regs, &thread.frame);
 			regs->rip = thread.frame.rcx;
@@ -307,23 +393,27 @@ int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *re
 	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
 }
 
-/* A SIGSYS that comes while the program blocks it was forced by dispatch all the same: one of the program's own was pending
- * and took its place. That one is sent again and stays pending, because dispatch blocks it again. */
-static bool is_dispatch(const struct task *task, siginfo_t *info)
+/* A vDSO function that is being recorded returns into the agent, and no handler may meet that return address. It is a leaf
+ * and takes no time: let it return and be recorded first. 0, or -errno when the thread is gone. */
+static int leave_vdso(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
 {
-	if (info->si_code == SYS_USER_DISPATCH)
-		return true;
-	if (!forced_is_blocked(task, SIGSYS))
-		return false;
-	info->si_arch = AUDIT_ARCH_X86_64;
-	uint64_t mask;
+	struct agent_vdso call;
+	int aside = 1;
 
-	if (!ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask)) {
-		mask |= 1ull << (SIGSYS - 1);
-		ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	if (!in_vdso(k, task, &call))
+		return 0;
+	if (!is_fault(info)) {
+		aside = run_out(k, task, regs);
+		if (aside < 0)
+			return aside;
+		ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
 	}
-	syscall(SYS_tgkill, task->pid, task->tid, SIGSYS);
-	return true;
+	if (aside) {
+		vdso_forget(k, task, &call);
+		return 0;
+	}
+	regs->rip = regs->rcx;
+	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
 }
 
 void on_signal(struct keeper *k, struct task *task, int sig)
@@ -342,12 +432,14 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 		return;
 	if (rewrite_leave_trampoline(k, task, &regs))
 		ptrace(PTRACE_SETREGS, tid, 0, &regs);
-	if (task->chunk != NO_INDEX && in_agent(regs.rip)) {
-		if (copy_fault(k, task, &regs, &info)) {
+	if (task->chunk != NO_INDEX) {
+		if (in_agent(regs.rip) && copy_fault(k, task, &regs, &info)) {
 			resume(task, 0);
 			return;
 		}
-		if (leave_agent(k, task, &regs, &info) < 0)
+		/* Leaving the agent may lead into a vDSO function. */
+		if (leave_vdso(k, task, &regs, &info) < 0 || (in_agent(regs.rip) && leave_agent(k, task, &regs, &info) < 0) ||
+		    leave_vdso(k, task, &regs, &info) < 0)
 			return;
 	}
 	forced_deliver(k, task, sig);

@@ -17,6 +17,7 @@ struct launch {
 	bool remote_dispatch;    /* arm user dispatch by prctl in the program, as before Linux 6.4 (for tests) */
 	bool no_sites;           /* syscall sites are not rewritten */
 	bool no_patch;           /* --no-loader-patch */
+	bool vdso;               /* --vdso: record what the vDSO answers */
 	uint32_t string_limit;   /* -s */
 };
 

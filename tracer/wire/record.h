@@ -6,9 +6,10 @@
 
 #include <stdint.h>
 
+/* RECORD_VDSO: the vDSO answered in place of the system call `nr`. Never seen open; site is 0. */
 enum record_kind { RECORD_SYSCALL = 1, RECORD_PAD = 2, RECORD_VDSO = 3 };
 enum record_abi { ABI_X86_64 = 0, ABI_I386 = 1, ABI_X32 = 2 };
-enum record_caught { CAUGHT_SITE = 1, CAUGHT_DISPATCH = 2, CAUGHT_NET = 3, CAUGHT_PTRACE = 4 };
+enum record_caught { CAUGHT_SITE = 1, CAUGHT_DISPATCH = 2, CAUGHT_NET = 3, CAUGHT_PTRACE = 4, CAUGHT_WRAPPER = 5 };
 
 #define RECORD_NO_RESULT 1 /* the call is complete, but nobody saw its result */
 
