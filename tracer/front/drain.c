@@ -56,14 +56,21 @@ static void drain_source(struct drain *drain, struct flow *flow)
 	enum source_result result;
 	char text[96];
 
+	if (flow->source->corrupt) {
+		source_abandon(flow->source); /* again: the program may have undone it */
+		return;
+	}
 	if (source_fill(flow->source) > CROWDED_BYTES)
 		drain->crowded = true;
 	while ((result = source_next(flow->source, drain->record)) == SOURCE_RECORD) {
 		drain->busy = true;
 		flow_complete(drain, flow, drain->record);
 	}
-	if (result != SOURCE_CORRUPT)
+	/* The keeper, too, marks rings abandoned, but it ends the drain first. */
+	if (result != SOURCE_CORRUPT && (drain->ended || !source_disturbed(flow->source)))
 		return;
+	source_abandon(flow->source);
+	drain->damaged = true;
 	snprintf(text, sizeof(text), "the ring of thread %d is damaged: its further calls are lost", flow->tid);
 	drain_note(drain, flow->pid, flow->tid, text);
 }
