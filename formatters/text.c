@@ -219,7 +219,7 @@ static void put_ret(struct formatter *f, const struct event *event)
 {
 	struct decode d = decode_of(f, event);
 	unsigned long long ret = (unsigned long long)d.rec->ret;
-	int number = (int)-d.rec->ret, kind = d.row ? d.row->ret : RET_INT;
+	int number = d.failed ? (int)-d.rec->ret : 0, kind = d.row ? d.row->ret : RET_INT;
 	const struct piece *path = piece_find(d.rec, PIECE_ARG_RET, PIECE_FDPATH, 0, -1);
 	const char *note;
 

@@ -183,17 +183,33 @@ static void remove_flow(struct drain *drain, struct flow *flow, uint64_t tsc)
 	free(flow);
 }
 
+/* Nobody will read these rings: their writers must not wait for room. */
+static void abandon_unmapped(int fd)
+{
+	const uint32_t abandoned = 1;
+
+	for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++)
+		if (pwrite(fd, &abandoned, sizeof(abandoned),
+			   (off_t)slot * RING_STRIDE + (off_t)offsetof(struct ring_head, abandoned)) < 0)
+			return;
+}
+
 static void on_arena(struct drain *drain, const struct control *head, int fd)
 {
 	void *map = fd < 0 ? MAP_FAILED : mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
+	if (map == MAP_FAILED)
+		abandon_unmapped(fd);
 	if (fd >= 0)
 		close(fd);
+	/* The keeper uses an id again when the arena before is gone. */
+	front_arena_release(table_get(&drain->arenas, (int32_t)head->arena));
+	table_remove(&drain->arenas, (int32_t)head->arena);
 	if (map == MAP_FAILED) {
+		drain->damaged = true;
 		drain_note(drain, head->pid, head->tid, "an arena cannot be mapped: its threads' calls are lost");
 		return;
 	}
-	front_arena_release(table_get(&drain->arenas, (int32_t)head->arena));
 	table_put(&drain->arenas, (int32_t)head->arena, front_arena_create(map));
 }
 
