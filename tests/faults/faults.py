@@ -111,11 +111,13 @@ class Counter:
         wait_for(lambda: self.total() >= point or self.front.poll() is not None, "%d writes" % point)
 
     def await_pause(self):
-        """Until the program is in pause(2), which the kernel tells."""
+        """Until the program sleeps in pause(2), which the kernel tells. (A stop on the way to it has that number as well.)"""
         wait_for(lambda: self.word(1) == 1, "the program to block")
         def in_pause():
+            with open("/proc/%d/stat" % self.pid, encoding="ascii") as file:
+                sleeps = file.read().rpartition(")")[2].split()[0] == "S"
             with open("/proc/%d/syscall" % self.pid, encoding="ascii") as file:
-                return file.read().startswith("34 ")
+                return file.read().startswith("34 ") and sleeps
         wait_for(in_pause, "pause(2)")
 
     def keeper(self):
