@@ -105,7 +105,7 @@ static void put_ret(struct formatter *f, struct decode *d, enum call_state state
 		buf_printf(&f->line, format, ret);
 	}
 	buf_puts(&f->line, "}");
-	if (state == CALL_INTERRUPTED)
+	if (state == CALL_INTERRUPTED && d->failed)
 		put_key(&f->line, "restart", errno_name((int)-ret));
 	buf_printf(&f->line, ",\"state\":\"%s\"", state == CALL_INTERRUPTED ? "interrupted" : state == CALL_DETACHED ? "detached" : "done");
 }

@@ -58,14 +58,21 @@ static void drain_source(struct drain *drain, struct flow *flow)
 	enum source_result result;
 	char text[96];
 
+	if (flow->source->corrupt) {
+		source_abandon(flow->source); /* again: the program may have undone it */
+		return;
+	}
 	if (source_fill(flow->source) > CROWDED_BYTES)
 		drain->crowded = true;
 	while ((result = source_next(flow->source, drain->record)) == SOURCE_RECORD) {
 		drain->busy = true;
 		flow_complete(drain, flow, drain->record);
 	}
-	if (result != SOURCE_CORRUPT)
+	/* The keeper, too, marks rings abandoned, but it ends the drain first. */
+	if (result != SOURCE_CORRUPT && (drain->ended || !source_disturbed(flow->source)))
 		return;
+	source_abandon(flow->source);
+	drain->damaged = true;
 	snprintf(text, sizeof(text), "the ring of thread %d is damaged: its further calls are lost", flow->tid);
 	drain_note(drain, flow->pid, flow->tid, text);
 }
@@ -178,17 +185,33 @@ static void remove_flow(struct drain *drain, struct flow *flow, uint64_t tsc)
 	free(flow);
 }
 
+/* Nobody will read these rings: their writers must not wait for room. */
+static void abandon_unmapped(int fd)
+{
+	const uint32_t abandoned = 1;
+
+	for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++)
+		if (pwrite(fd, &abandoned, sizeof(abandoned),
+			   (off_t)slot * RING_STRIDE + (off_t)offsetof(struct ring_head, abandoned)) < 0)
+			return;
+}
+
 static void on_arena(struct drain *drain, const struct control *head, int fd)
 {
 	void *map = fd < 0 ? MAP_FAILED : mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
+	if (map == MAP_FAILED)
+		abandon_unmapped(fd);
 	if (fd >= 0)
 		close(fd);
+	/* The keeper uses an id again when the arena before is gone. */
+	front_arena_release(table_get(&drain->arenas, (int32_t)head->arena));
+	table_remove(&drain->arenas, (int32_t)head->arena);
 	if (map == MAP_FAILED) {
+		drain->damaged = true;
 		drain_note(drain, head->pid, head->tid, "an arena cannot be mapped: its threads' calls are lost");
 		return;
 	}
-	front_arena_release(table_get(&drain->arenas, (int32_t)head->arena));
 	table_put(&drain->arenas, (int32_t)head->arena, front_arena_create(map));
 }
 

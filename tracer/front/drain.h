@@ -27,6 +27,7 @@ struct drain {
 	uint64_t next_id;
 	int32_t program;            /* pid of the program, 0 until it is there */
 	bool busy;                  /* something came in the last round */
+	bool damaged;               /* a ring was spoilt: the trace lacks calls */
 	bool crowded;               /* and a ring was well filled: do not sleep */
 	bool ended;                 /* MSG_FINISHED, MSG_FAILED, or the keeper is gone */
 	bool finished, failed;      /* which */

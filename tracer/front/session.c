@@ -154,7 +154,7 @@ static void close_report(struct session *session)
 	struct report *report = &session->report;
 
 	if (report->ops)
-		report->ops->close(report->formatter, session->drain.finished, report->lost);
+		report->ops->close(report->formatter, session->drain.finished && !session->drain.damaged, report->lost);
 	if (report->summary)
 		summary_close(report->summary, session->output.file, session->options->sort);
 	report_close(report);

@@ -135,11 +135,16 @@ static void close_open_record(struct keeper *k, const struct task *task, int64_t
 
 	if (!ring || __atomic_load_n(&ring->open_at, __ATOMIC_ACQUIRE) != head + 1)
 		return;
+	/* Scribbled over? Then the record may not even lie in the ring; the front will say so. */
+	uint64_t left = RING_BYTES - head % RING_BYTES;
+
+	if (head % 8 || left < sizeof(struct record))
+		return;
 	struct record *rec = (struct record *)(ring_data(ring) + head % RING_BYTES);
 	uint32_t bytes = rec->entry_size;
 
-	if (bytes < sizeof(*rec) || bytes > RECORD_MAX)
-		return; /* scribbled over; the front will say so */
+	if (bytes < sizeof(*rec) || bytes > RECORD_MAX || bytes > left)
+		return;
 	rec->size = bytes;
 	rec->ret = ret;
 	rec->end_tsc = now_tsc();
@@ -438,9 +443,17 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 			return;
 		}
 		/* Leaving the agent may lead into a vDSO function. */
-		if (leave_vdso(k, task, &regs, &info) < 0 || (in_agent(regs.rip) && leave_agent(k, task, &regs, &info) < 0) ||
-		    leave_vdso(k, task, &regs, &info) < 0)
+		int err = leave_vdso(k, task, &regs, &info);
+
+		if (!err && in_agent(regs.rip))
+			err = leave_agent(k, task, &regs, &info);
+		if (!err)
+			err = leave_vdso(k, task, &regs, &info);
+		if (err && err != -EFAULT)
 			return;
+		/* The program spoilt the agent's memory: the fault met there is its own, and must not leave it stopped for ever. */
+		if (err && !ptrace(PTRACE_GETSIGINFO, tid, 0, &info))
+			sig = info.si_signo;
 	}
 	forced_deliver(k, task, sig);
 	send_control(k, (struct control){ .type = MSG_SIGNAL, .pid = task->pid, .tid = tid, .value = sig }, &info,
