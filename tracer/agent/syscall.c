@@ -81,18 +81,28 @@ static void find_via(struct agent_thread *thread, struct record *rec)
 	}
 }
 
-/* Room for the largest record, in one piece; waits while the front is behind. NULL: nobody reads any more. */
+/* Waits while the front is behind. 0: nobody reads any more. */
+static int wait_for_room(struct ring_head *ring, uint64_t head, uint64_t bytes)
+{
+	uint64_t limit = ring->limit >= RECORD_MAX && ring->limit < RING_BYTES ? ring->limit : RING_BYTES;
+
+	while (head + bytes - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) > limit) {
+		if (__atomic_load_n(&ring->abandoned, __ATOMIC_RELAXED))
+			return 0;
+		__asm__ volatile("pause");
+	}
+	return 1;
+}
+
+/* Room for the largest record, in one piece. NULL: nobody reads any more. */
 static struct record *reserve(struct ring_head *ring)
 {
 	uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_RELAXED);
 	uint64_t left = RING_BYTES - head % RING_BYTES;
 	uint64_t pad = left < RECORD_MAX ? left : 0;
 
-	while (head + pad + RECORD_MAX - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) > RING_BYTES) {
-		if (__atomic_load_n(&ring->abandoned, __ATOMIC_RELAXED))
-			return 0;
-		__asm__ volatile("pause");
-	}
+	if (!wait_for_room(ring, head, pad ? pad : RECORD_MAX))
+		return 0;
 	if (pad) {
 		struct record *filler = (struct record *)(ring_data(ring) + head % RING_BYTES);
 
@@ -100,6 +110,8 @@ static struct record *reserve(struct ring_head *ring)
 		filler->entry_size = 0;
 		head += pad;
 		__atomic_store_n(&ring->head, head, __ATOMIC_RELEASE);
+		if (!wait_for_room(ring, head, RECORD_MAX))
+			return 0;
 	}
 	return (struct record *)(ring_data(ring) + head % RING_BYTES);
 }

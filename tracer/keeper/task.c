@@ -140,6 +140,7 @@ bool task_take_slot(struct keeper *k, struct task *task)
 			if (state != RING_FREE && !(state == RING_CLOSED && k->control < 0))
 				continue;
 			ring->tid = task->tid;
+			ring->limit = k->launch->ring_bytes;
 			/* The call its former thread died in, or left by exec, is not this one's. */
 			__atomic_store_n(&ring->open_at, 0, __ATOMIC_RELEASE);
 			__atomic_store_n(&ring->state, RING_USED, __ATOMIC_RELEASE);
