@@ -3,7 +3,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-"$root/setup.sh" --packages strace bats jq python3-jsonschema gdb musl-tools git curl perl g++ procps util-linux
+"$root/setup.sh" --packages strace bats jq python3-jsonschema gdb musl-tools gcc-multilib git curl perl g++ procps util-linux
 "$root/setup.sh" --build-only
 cd "$root/build"
 exec ctest --output-on-failure --no-label-summary --parallel "$(nproc)" "$@"

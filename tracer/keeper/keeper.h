@@ -3,6 +3,7 @@
 #ifndef VTRACE_KEEPER_KEEPER_H
 #define VTRACE_KEEPER_KEEPER_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -27,12 +28,26 @@ struct arena {
 /* Signals that dispatch and the agent's copy routine make the kernel force on a thread: SIGSYS, SIGSEGV, SIGBUS. */
 #define FORCED_COUNT 3u
 
+/* What a process set for its signals, as far as forced ones are concerned. */
+struct signal_actions {
+	uint64_t action[FORCED_COUNT][4]; /* of the forced ones: struct kernel_sigaction, [0] the handler */
+	uint64_t handler_mask[65];        /* per signal: forced signals that are blocked while its handler runs */
+	uint64_t handled, one_shot;       /* signals that have a handler; one that SA_RESETHAND takes away */
+};
+
+/* A process in the address space of another (vfork, CLONE_VM) has actions of its own. */
+#define GUEST_MAX 64u
+struct guest {
+	pid_t pid;
+	uint32_t space;
+	struct signal_actions actions;
+};
+
 /* One address space (mm). Threads and vfork children share it. */
 struct space {
 	uint32_t tasks;
-	/* What the program set for the signals that we make the kernel force: struct kernel_sigaction, [0] the handler. */
-	uint64_t action[FORCED_COUNT][4];
-	uint64_t handler_mask[65];     /* per signal: forced signals that are blocked while its handler runs */
+	pid_t owner;                   /* the process `actions` belong to; 0: the first that asks */
+	struct signal_actions actions;
 	uint32_t chunks;
 	uint32_t arena[CHUNK_COUNT];   /* chunk number → arena index */
 };
@@ -47,6 +62,7 @@ struct task {
 	bool starting;                 /* by_ptrace: not yet past the first execve, only that one counts */
 	bool once;                     /* by_ptrace for one syscall only (int 0x80) */
 	uint64_t blocked;              /* forced signals the program has blocked; forcing unblocks them in the kernel */
+	uint64_t during;               /* those blocked while its present call waits: sigsuspend, ppoll … bring a mask */
 	struct record *open;           /* by_ptrace: the record being made, RECORD_MAX bytes */
 };
 
@@ -71,6 +87,7 @@ struct keeper {
 	struct task *tasks;            /* open-addressed by tid */
 	struct space *spaces;
 	struct arena *arenas;
+	struct guest guests[GUEST_MAX];
 	struct { pid_t tid; int status; } early[64]; /* stops of children whose parent's event has not come */
 	uint32_t early_count;
 };
@@ -114,11 +131,13 @@ void on_exec(struct keeper *k, pid_t pid);
 void forced_inherited(struct keeper *k, struct task *task, uint64_t mask);
 /* The program is about to make this syscall. */
 void forced_note(struct keeper *k, struct task *task, const struct user_regs_struct *regs);
-/* A signal is about to be delivered to the program. */
-void forced_deliver(struct keeper *k, struct task *task, int sig);
+/* A signal is about to be delivered to the program; `interrupts`: out of a call that waited. */
+void forced_deliver(struct keeper *k, struct task *task, int sig, bool interrupts);
 /* Undoes what forcing `sig` did. Changes the registers: the caller sets them afterwards. */
 void forced_restore(struct keeper *k, const struct task *task, int sig);
 bool forced_is_blocked(const struct task *task, int sig);
+/* Makes a signal that forcing has swallowed pending again, as it was sent. Changes the registers. */
+void forced_resend(struct keeper *k, const struct task *task, const siginfo_t *info);
 
 /* signals.c: at a signal-delivery stop. Resumes the task. */
 void program_registers(struct user_regs_struct *regs, const struct agent_frame *frame);

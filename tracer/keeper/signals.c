@@ -14,6 +14,9 @@
 #include "agent_symbols.h"
 #include "keeper.h"
 
+#ifndef SYS_SECCOMP
+#define SYS_SECCOMP 1
+#endif
 #ifndef SYS_USER_DISPATCH
 #define SYS_USER_DISPATCH 2 /* si_code, <asm-generic/siginfo.h> */
 #endif
@@ -200,12 +203,15 @@ static void back_to_site(struct user_regs_struct *regs, const struct agent_frame
 	regs->orig_rax = (uint64_t)-1;
 }
 
+/* The signal ended the call. Then the mask that sigsuspend and its kind brought may still be in force, to be put back after
+ * the handler: no stepping, because PTRACE_SETSIGMASK would end that. (io_pgetevents may even have a good result.) */
 static bool was_interrupted(const struct user_regs_struct *regs)
 {
 	int64_t result = (int64_t)regs->rax;
 
-	return regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 && result >= ERESTART_FIRST &&
-	       result <= ERESTART_LAST;
+	return regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 &&
+	       ((result >= ERESTART_FIRST && result <= ERESTART_LAST) || result == -EINTR ||
+		regs->orig_rax == SYS_io_pgetevents);
 }
 
 /* Gives the thread registers a handler may see. 0, or -errno when it is gone. The siginfo is set again when steps were
@@ -234,28 +240,31 @@ static int leave_agent(struct keeper *k, struct task *task, struct user_regs_str
 			program_registers(regs, &thread.frame);
 			regs->rip = thread.frame.rcx;
 		}
+		if (info->si_signo == SIGSYS && info->si_code == SYS_SECCOMP)
+			info->si_call_addr = (void *)thread.frame.rcx; /* a filter of the program's trapped the gadget */
 		ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
 	}
 	set_phase(k, task, AGENT_OUTSIDE);
 	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
 }
 
-/* A SIGSYS that comes while the program blocks it was forced by dispatch all the same: one of the program's own was pending
- * and took its place. That one is sent again and stays pending, because dispatch blocks it again. */
-static bool is_dispatch(const struct task *task, siginfo_t *info)
+/* Dispatch forces its SIGSYS while the thread is in the program's own code. When the program blocks SIGSYS and has one
+ * pending, that one takes the place of dispatch's: it is made pending again. */
+static bool is_dispatch(struct keeper *k, const struct task *task, const struct user_regs_struct *regs, siginfo_t *info)
 {
-	if (info->si_code == SYS_USER_DISPATCH)
-		return true;
-	if (!forced_is_blocked(task, SIGSYS))
-		return false;
-	info->si_arch = AUDIT_ARCH_X86_64;
 	uint64_t mask;
 
+	if (info->si_code == SYS_USER_DISPATCH)
+		return true;
+	if (!forced_is_blocked(task, SIGSYS) || in_agent(regs->rip))
+		return false;
 	if (!ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask)) {
 		mask |= 1ull << (SIGSYS - 1);
 		ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
 	}
-	syscall(SYS_tgkill, task->pid, task->tid, SIGSYS);
+	forced_resend(k, task, info);
+	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
+	info->si_arch = AUDIT_ARCH_X86_64;
 	return true;
 }
 
@@ -264,22 +273,26 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 	struct user_regs_struct regs;
 	siginfo_t info;
 	pid_t tid = task->tid;
+	bool interrupts = false;
 
 	if (ptrace(PTRACE_GETSIGINFO, tid, 0, &info) < 0)
 		return;
-	if (task->chunk != NO_INDEX && sig == SIGSYS && is_dispatch(task, &info)) {
-		dispatch(k, task, &info);
-		return;
-	}
-	if (task->chunk != NO_INDEX && ptrace(PTRACE_GETREGS, tid, 0, &regs) == 0 && in_agent(regs.rip)) {
-		if (copy_fault(k, task, &regs, &info)) {
-			resume(task, 0);
+	if (task->chunk != NO_INDEX && ptrace(PTRACE_GETREGS, tid, 0, &regs) == 0) {
+		if (sig == SIGSYS && is_dispatch(k, task, &regs, &info)) {
+			dispatch(k, task, &info);
 			return;
 		}
-		if (leave_agent(k, task, &regs, &info) < 0)
-			return;
+		if (in_agent(regs.rip)) {
+			if (copy_fault(k, task, &regs, &info)) {
+				resume(task, 0);
+				return;
+			}
+			interrupts = was_interrupted(&regs);
+			if (leave_agent(k, task, &regs, &info) < 0)
+				return;
+		}
 	}
-	forced_deliver(k, task, sig);
+	forced_deliver(k, task, sig, interrupts);
 	send_control(k, (struct control){ .type = MSG_SIGNAL, .pid = task->pid, .tid = tid, .value = sig }, &info,
 		     sizeof(info), -1);
 	resume(task, sig);

@@ -98,6 +98,7 @@ uint32_t space_copy(struct keeper *k, uint32_t from)
 		return to;
 	k->spaces[to] = k->spaces[from];
 	k->spaces[to].tasks = 1;
+	k->spaces[to].owner = 0;
 	for (uint32_t i = 0; i < k->spaces[from].chunks; i++) {
 		k->arenas[k->spaces[to].arena[i]].spaces++;
 	}
