@@ -107,6 +107,8 @@ agent_sigreturn:
 	movq $0, %gs:T_PHASE
 	movq %gs:F_RSP, %rsp
 	movl $15, %eax
+	.globl agent_export_sigreturn
+agent_export_sigreturn:
 	syscall
 	hlt
 
@@ -123,6 +125,14 @@ agent_export_remote:
 	syscall
 	ret
 	int3
+
+/* long agent_raw_mmap(at, bytes, prot, flags, fd, offset): only the fourth register differs from a call's. */
+	.globl agent_raw_mmap
+agent_raw_mmap:
+	movq %rcx, %r10
+	movl $9, %eax
+	syscall
+	ret
 
 /* uint64_t agent_copy(void *to, const void *from, uint64_t bytes): returns how many were copied. A fault inside is turned
  * by the keeper into a jump to agent_export_copy_recover with rcx = bytes left. */

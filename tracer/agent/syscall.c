@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include "agent.h"
 #include "capture.h"
+#include "own_memory.h"
 
 #define NR_RT_SIGRETURN 15
 #define NR_CLONE 56
@@ -154,6 +155,8 @@ static _Noreturn void sigreturn(struct agent_thread *thread, struct ring_head *r
 {
 	uint64_t restored = 0;
 
+	/* From here on a signal lets it go through to the end: the record must not be made twice. */
+	__atomic_store_n(&thread->phase, AGENT_AFTER, __ATOMIC_RELEASE);
 	if (rec) {
 		agent_copy(&restored, thread->frame.rsp + SIGFRAME_RAX, 8);
 		publish(ring, rec, (int64_t)restored);
@@ -180,7 +183,8 @@ uint64_t agent_syscall(struct agent_thread *thread)
 		sigreturn(thread, ring, rec);
 	if (thread->frame.rax == NR_CLONE)
 		thread->frame.rdi &= ~(uint64_t)CLONE_UNTRACED_BIT; /* else the child would escape the keeper */
-	ret = agent_gadget();
+	if (!own_memory_call(&thread->frame, &ret))
+		ret = agent_gadget();
 	if (rec) {
 		if (thread->frame.rax == NR_CLONE)
 			thread->frame.rdi = rec->args[0];

@@ -80,7 +80,7 @@ void forced_inherited(struct keeper *k, struct task *task, uint64_t mask)
 		actions_of(k, task)->action[i][0] = ignored & BIT(forced[i]) ? (uint64_t)SIG_IGN : 0;
 }
 
-static void note_action(struct keeper *k, const struct task *task, uint64_t sig, uint64_t from)
+static void note_action(struct keeper *k, struct task *task, uint64_t sig, uint64_t from)
 {
 	struct signal_actions *actions = actions_of(k, task);
 	uint64_t action[4]; /* handler, flags, restorer, mask */
@@ -88,6 +88,12 @@ static void note_action(struct keeper *k, const struct task *task, uint64_t sig,
 
 	if (sig < 1 || sig > 64 || !from || tracee_read(k, task->tid, from, action, sizeof(action)))
 		return;
+	task->undo.sig = sig;
+	task->undo.handler_mask = actions->handler_mask[sig];
+	task->undo.handled = actions->handled & BIT(sig);
+	task->undo.one_shot = actions->one_shot & BIT(sig);
+	if (index >= 0)
+		memcpy(task->undo.action, actions->action[index], sizeof(action));
 	if (index >= 0)
 		memcpy(actions->action[index], action, sizeof(action));
 	actions->handler_mask[sig] = (action[3] | (action[1] & KERNEL_SA_NODEFER ? 0 : BIT(sig))) & FORCED;
@@ -125,8 +131,25 @@ static void note_waiting(struct keeper *k, struct task *task, uint64_t from, boo
 		task->during = set & FORCED;
 }
 
+void forced_undo(struct keeper *k, struct task *task)
+{
+	struct signal_actions *actions = actions_of(k, task);
+	uint64_t sig = task->undo.sig;
+
+	task->blocked = task->undo.blocked;
+	if (!sig)
+		return;
+	if (forced_index(sig) >= 0)
+		memcpy(actions->action[forced_index(sig)], task->undo.action, sizeof(task->undo.action));
+	actions->handler_mask[sig] = task->undo.handler_mask;
+	actions->handled = (actions->handled & ~BIT(sig)) | task->undo.handled;
+	actions->one_shot = (actions->one_shot & ~BIT(sig)) | task->undo.one_shot;
+}
+
 void forced_note(struct keeper *k, struct task *task, const struct user_regs_struct *regs)
 {
+	task->undo.blocked = task->blocked;
+	task->undo.sig = 0;
 	task->during = task->blocked;
 	switch (regs->rax) {
 	case SYS_rt_sigaction:

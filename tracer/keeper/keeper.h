@@ -35,6 +35,13 @@ struct signal_actions {
 	uint64_t handled, one_shot;       /* signals that have a handler; one that SA_RESETHAND takes away */
 };
 
+/* What a call that is about to be made will change; taken back when a signal comes before it is made. */
+struct signal_undo {
+	uint64_t blocked;
+	uint64_t sig;                  /* its action; 0: none */
+	uint64_t action[4], handler_mask, handled, one_shot;
+};
+
 /* A process in the address space of another (vfork, CLONE_VM) has actions of its own. */
 #define GUEST_MAX 64u
 struct guest {
@@ -62,6 +69,7 @@ struct task {
 	bool starting;                 /* by_ptrace: not yet past the first execve, only that one counts */
 	bool once;                     /* by_ptrace for one syscall only (int 0x80) */
 	uint64_t blocked;              /* forced signals the program has blocked; forcing unblocks them in the kernel */
+	struct signal_undo undo;
 	uint64_t during;               /* those blocked while its present call waits: sigsuspend, ppoll … bring a mask */
 	struct record *open;           /* by_ptrace: the record being made, RECORD_MAX bytes */
 };
@@ -131,6 +139,8 @@ void on_exec(struct keeper *k, pid_t pid);
 void forced_inherited(struct keeper *k, struct task *task, uint64_t mask);
 /* The program is about to make this syscall. */
 void forced_note(struct keeper *k, struct task *task, const struct user_regs_struct *regs);
+/* The call last noted was not made: it will be noted again. */
+void forced_undo(struct keeper *k, struct task *task);
 /* A signal is about to be delivered to the program; `interrupts`: out of a call that waited. */
 void forced_deliver(struct keeper *k, struct task *task, int sig, bool interrupts);
 /* Undoes what forcing `sig` did. Changes the registers: the caller sets them afterwards. */

@@ -170,6 +170,8 @@ static int step_out(struct keeper *k, struct task *task, struct user_regs_struct
 		return -errno;
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
 	while (!err && in_agent(regs->rip) && !stub_returns(regs->rip)) {
+		bool returns = regs->rip == AGENT_EXPORT_SIGRETURN;
+
 		if (ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0) < 0 || wait_stop(task->tid, &status) < 0)
 			err = -errno;
 		else if (!WIFSTOPPED(status)) {
@@ -179,6 +181,8 @@ static int step_out(struct keeper *k, struct task *task, struct user_regs_struct
 			err = -errno;
 		else if (WSTOPSIG(status) != SIGTRAP && !step_over_fault(k, task, regs))
 			err = -EFAULT;
+		if (returns) /* the mask is the one of the signal frame now */
+			ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask);
 	}
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
 	return err;
@@ -229,9 +233,11 @@ static int leave_agent(struct keeper *k, struct task *task, struct user_regs_str
 		regs->rip = thread.frame.rcx;
 	} else if (regs->rip < AGENT_EXPORT_STUB_SAVED) {
 		unenter(regs, &thread.frame);
+		forced_undo(k, task);
 	} else if (thread.phase == AGENT_BEFORE && regs->rip != AGENT_EXPORT_GADGET_AFTER) {
 		abandon_record(k, task);
 		back_to_site(regs, &thread.frame);
+		forced_undo(k, task);
 	} else {
 		err = step_out(k, task, regs);
 		if (err)
