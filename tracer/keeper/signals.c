@@ -134,13 +134,18 @@ static void abandon_record(struct keeper *k, const struct task *task)
 		__atomic_store_n(&ring->open_at, 0, __ATOMIC_RELEASE);
 }
 
-/* The agent touched memory of the program that is not there: the copy ends early and no signal is delivered. */
+/* The agent touched memory of the program that is not there: the copy ends early and no signal is delivered. One of the
+ * program's own that was pending while blocked takes the fault's place, and is made pending again. */
 static bool copy_fault(struct keeper *k, const struct task *task, struct user_regs_struct *regs, const siginfo_t *info)
 {
-	if ((info->si_signo != SIGSEGV && info->si_signo != SIGBUS) || info->si_code <= 0 ||
+	bool sent = info->si_code <= 0;
+
+	if ((info->si_signo != SIGSEGV && info->si_signo != SIGBUS) || (sent && !forced_is_blocked(task, info->si_signo)) ||
 	    regs->rip < AGENT_EXPORT_COPY || regs->rip >= AGENT_EXPORT_COPY_RECOVER)
 		return false;
 	forced_restore(k, task, info->si_signo);
+	if (sent)
+		forced_resend(k, task, info);
 	regs->rip = AGENT_EXPORT_COPY_RECOVER;
 	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
 	return true;
