@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include "check.h"
 
-#define PLACE ((char *)0x251000000000ul)
+#define PLACE ((char *)0x551000000000ul)
 #define PLACE_BYTES 0x4000000ul
 
 static int reap(pid_t child)
@@ -77,14 +77,14 @@ static int moves(void)
 	return 3;
 }
 
-/* As a program with a memory manager of its own does at its start: everything above its break and below its libraries goes. */
+/* As a program with a memory manager of its own does at its start: everything far below its own code goes. */
 static int empties(void)
 {
-	uintptr_t low = (uintptr_t)sbrk(0) + 0x10000000, stack = (uintptr_t)__builtin_frame_address(0);
+	uintptr_t low = 0x10000000000ul, high = 0x555555554000ul, self = (uintptr_t)empties & ~0xfffffffful;
 
-	if (low > 0x500000000000ul) /* a PIE: its break is above the place */
-		low = 0x10000000000ul;
-	CHECK(stack > 0x7ff000000000ul && munmap((void *)(low & ~0xffful), 0x500000000000ul - (low & ~0xffful)) == 0);
+	if (self < high && self > low)
+		high = self - 0x100000000ul;
+	CHECK(munmap((void *)low, high - low) == 0);
 	works();
 	return 3;
 }
@@ -92,8 +92,8 @@ static int empties(void)
 /* Shadow memory, as sanitizers have it: terabytes at a fixed place, used sparsely. */
 static int reserves(void)
 {
-	char *low = (char *)0x200000000000ul;
-	size_t bytes = 0x100000000000ul;
+	char *low = (char *)0x510000000000ul;
+	size_t bytes = 0x044000000000ul;
 
 	CHECK(mmap(low, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == low);
 	for (size_t at = 0; at < bytes; at += bytes / 16)

@@ -23,6 +23,7 @@
 	.set F_FLAGS, 160
 	.set VIA_COUNT, 176
 	.set VIA, 184
+	.set T_GADGET_SP, 568
 
 	.section .text.entry, "ax"
 
@@ -82,7 +83,8 @@ agent_export_stub_return:
 	.globl agent_export_stub_end
 agent_export_stub_end:
 
-/* long agent_gadget(void): the program's own syscall, with its argument registers. A child that clone or fork makes here
+/* long agent_gadget(void): the program's own syscall, with its argument registers, and with its stack pointer: sigaltstack
+ * looks at that. A child that clone or fork makes here
  * never runs the rest: the keeper gives it the program's registers at its first stop. */
 	.globl agent_gadget
 agent_gadget:
@@ -93,12 +95,15 @@ agent_gadget:
 	movq %gs:F_R9, %r9
 	movq %gs:F_R10, %r10
 	movq %gs:F_RAX, %rax
+	movq %rsp, %gs:T_GADGET_SP
+	movq %gs:F_RSP, %rsp
 	.globl agent_export_gadget
 agent_export_gadget:
 	syscall
 	.globl agent_export_gadget_after
 agent_export_gadget_after:
-	movq $2, %gs:T_PHASE
+	movq $2, %gs:T_PHASE         /* first of all: the call has been made */
+	movq %gs:T_GADGET_SP, %rsp
 	ret
 
 /* _Noreturn void agent_sigreturn(void): rt_sigreturn wants the stack pointer exactly at the frame. */
