@@ -8,7 +8,7 @@ if [ "${1:-}" = --all ]; then
 	export VTRACE_TEST_ALL=1
 	shift
 fi
-"$root/setup.sh" --packages strace bats jq python3-jsonschema gdb musl-tools git curl perl g++ procps util-linux
+"$root/setup.sh" --packages strace bats jq python3-jsonschema gdb musl-tools gcc-multilib git curl perl g++ procps util-linux
 "$root/setup.sh" --build-only
 cd "$root/build"
 exec ctest --output-on-failure --no-label-summary --parallel "$(nproc)" "$@"

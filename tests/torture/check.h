@@ -1,4 +1,5 @@
-/* Every torture program checks itself: CHECK prints what failed and ends the program with status 1. */
+/* Every torture program checks itself: CHECK prints what failed and ends the program with status 1; SKIP says why the
+ * program cannot run here. */
 #ifndef VTRACE_TORTURE_CHECK_H
 #define VTRACE_TORTURE_CHECK_H
 
@@ -15,6 +16,13 @@
 			fflush(stdout);                                                               \
 			_Exit(1);                                                                     \
 		}                                                                                     \
+	} while (0)
+
+#define SKIP(reason)                                                                                  \
+	do {                                                                                          \
+		printf("skipped: %s\n", reason);                                                      \
+		fflush(stdout);                                                                       \
+		_Exit(77);                                                                            \
 	} while (0)
 
 #endif

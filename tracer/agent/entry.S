@@ -32,6 +32,7 @@
 	.set V_RET, 616
 	.set V_FUNCTION, 624
 	.set V_ARGS, 632
+	.set T_GADGET_SP, 680
 
 	.section .text.entry, "ax"
 
@@ -108,7 +109,8 @@ agent_export_plain:
 	leaq -2(%rcx), %rcx
 	jmp *%rcx
 
-/* long agent_gadget(void): the program's own syscall, with its argument registers. A child that clone or fork makes here
+/* long agent_gadget(void): the program's own syscall, with its argument registers, and with its stack pointer: sigaltstack
+ * looks at that. A child that clone or fork makes here
  * never runs the rest: the keeper gives it the program's registers at its first stop. */
 	.globl agent_gadget
 agent_gadget:
@@ -119,12 +121,15 @@ agent_gadget:
 	movq %gs:F_R9, %r9
 	movq %gs:F_R10, %r10
 	movq %gs:F_RAX, %rax
+	movq %rsp, %gs:T_GADGET_SP
+	movq %gs:F_RSP, %rsp
 	.globl agent_export_gadget
 agent_export_gadget:
 	syscall
 	.globl agent_export_gadget_after
 agent_export_gadget_after:
-	movq $2, %gs:T_PHASE
+	movq $2, %gs:T_PHASE         /* first of all: the call has been made */
+	movq %gs:T_GADGET_SP, %rsp
 	ret
 
 /* _Noreturn void agent_sigreturn(void): rt_sigreturn wants the stack pointer exactly at the frame. */
@@ -133,6 +138,8 @@ agent_sigreturn:
 	movq $0, %gs:T_PHASE
 	movq %gs:F_RSP, %rsp
 	movl $15, %eax
+	.globl agent_export_sigreturn
+agent_export_sigreturn:
 	syscall
 	hlt
 
@@ -191,6 +198,14 @@ agent_export_batch:
 1:	int3
 	.globl agent_export_batch_end
 agent_export_batch_end:
+
+/* long agent_raw_mmap(at, bytes, prot, flags, fd, offset): only the fourth register differs from a call's. */
+	.globl agent_raw_mmap
+agent_raw_mmap:
+	movq %rcx, %r10
+	movl $9, %eax
+	syscall
+	ret
 
 /* uint64_t agent_copy(void *to, const void *from, uint64_t bytes): returns how many were copied. A fault inside is turned
  * by the keeper into a jump to agent_export_copy_recover with rcx = bytes left. */

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include "agent.h"
 #include "capture.h"
+#include "own_memory.h"
 
 #define NR_RT_SIGRETURN 15
 #define NR_CLONE 56
@@ -90,21 +91,30 @@ static void find_via(struct agent_thread *thread, struct record *rec, uint64_t s
 	}
 }
 
-/* Room for the largest record, in one piece; waits while the front is behind. NULL: nobody reads any more. */
+/* Waits while the front is behind. 0: nobody reads any more. */
+static int wait_for_room(struct ring_head *ring, uint64_t head, uint64_t bytes)
+{
+	uint64_t limit = ring->limit >= RECORD_MAX && ring->limit < RING_BYTES ? ring->limit : RING_BYTES;
+
+	for (uint32_t spins = 1; head + bytes - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) > limit; spins++) {
+		if (__atomic_load_n(&ring->abandoned, __ATOMIC_RELAXED))
+			return 0;
+		__asm__ volatile("pause");
+		if (spins % SPINS_MAX == 0)
+			agent_call_keeper(AGENT_CALL_FULL, 0, 0, 0, 0);
+	}
+	return 1;
+}
+
+/* Room for the largest record, in one piece. NULL: nobody reads any more. */
 static struct record *reserve(struct ring_head *ring)
 {
 	uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_RELAXED);
 	uint64_t left = RING_BYTES - head % RING_BYTES;
 	uint64_t pad = left < RECORD_MAX ? left : 0;
-	uint32_t spins = 0;
 
-	while (head + pad + RECORD_MAX - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) > RING_BYTES) {
-		if (__atomic_load_n(&ring->abandoned, __ATOMIC_RELAXED))
-			return 0;
-		__asm__ volatile("pause");
-		if (++spins % SPINS_MAX == 0)
-			agent_call_keeper(AGENT_CALL_FULL, 0, 0, 0, 0);
-	}
+	if (!wait_for_room(ring, head, pad ? pad : RECORD_MAX))
+		return 0;
 	if (pad) {
 		struct record *filler = (struct record *)(ring_data(ring) + head % RING_BYTES);
 
@@ -112,6 +122,8 @@ static struct record *reserve(struct ring_head *ring)
 		filler->entry_size = 0;
 		head += pad;
 		__atomic_store_n(&ring->head, head, __ATOMIC_RELEASE);
+		if (!wait_for_room(ring, head, RECORD_MAX))
+			return 0;
 	}
 	return (struct record *)(ring_data(ring) + head % RING_BYTES);
 }
@@ -154,6 +166,8 @@ static _Noreturn void sigreturn(struct agent_thread *thread, struct ring_head *r
 {
 	uint64_t restored = 0;
 
+	/* From here on a signal lets it go through to the end: the record must not be made twice. */
+	__atomic_store_n(&thread->phase, AGENT_AFTER, __ATOMIC_RELEASE);
 	if (rec) {
 		agent_copy(&restored, thread->frame.rsp + SIGFRAME_RAX, 8);
 		publish(ring, rec, (int64_t)restored);
@@ -189,7 +203,8 @@ uint64_t agent_syscall(struct agent_thread *thread)
 		sigreturn(thread, ring, rec);
 	if (thread->frame.rax == NR_CLONE)
 		thread->frame.rdi &= ~(uint64_t)CLONE_UNTRACED_BIT; /* else the child would escape the keeper */
-	ret = agent_gadget();
+	if (!own_memory_call(&thread->frame, &ret))
+		ret = agent_gadget();
 	tell_mapping(&thread->frame, ret);
 	if (rec) {
 		if (thread->frame.rax == NR_CLONE)

@@ -21,7 +21,7 @@ struct options {
 	enum time_style time_style;
 	enum trace_format format;
 	enum summary_mode summary;
-	uint32_t string_limit, columns;
+	uint32_t string_limit, columns, ring_bytes;
 	const char *output, *sort;
 	struct filter filter;
 	const char **environment; /* VAR=VALUE sets, VAR removes; in order */

@@ -12,6 +12,10 @@
 #define BIT(sig) (1ull << ((sig) - 1))
 #define FORCED (BIT(SIGSYS) | BIT(SIGSEGV) | BIT(SIGBUS))
 #define KERNEL_SA_NODEFER 0x40000000u
+#define KERNEL_SA_RESETHAND 0x80000000u
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
 
 static int forced_index(uint64_t sig)
 {
@@ -21,6 +25,39 @@ static int forced_index(uint64_t sig)
 bool forced_is_blocked(const struct task *task, int sig)
 {
 	return task->blocked & BIT(sig);
+}
+
+static struct guest *guest_of(struct keeper *k, const struct task *task)
+{
+	struct guest *unused = NULL;
+
+	for (uint32_t i = 0; i < GUEST_MAX; i++) {
+		struct guest *guest = &k->guests[i];
+
+		if (guest->pid == task->pid && guest->space == task->space)
+			return guest;
+		const struct task *leader = guest->pid ? task_find(k, guest->pid) : NULL;
+
+		if (!leader || leader->space != guest->space)
+			unused = guest;
+	}
+	if (unused) {
+		unused->pid = task->pid;
+		unused->space = task->space;
+		unused->actions = space_of(k, task)->actions; /* its parent's */
+	}
+	return unused;
+}
+
+static struct signal_actions *actions_of(struct keeper *k, const struct task *task)
+{
+	struct space *space = space_of(k, task);
+
+	if (!space->owner)
+		space->owner = task->pid;
+	struct guest *guest = space->owner == task->pid ? NULL : guest_of(k, task);
+
+	return guest ? &guest->actions : &space->actions;
 }
 
 /* A new image keeps the mask, and ignored signals. */
@@ -40,21 +77,32 @@ void forced_inherited(struct keeper *k, struct task *task, uint64_t mask)
 	if (status)
 		fclose(status);
 	for (uint32_t i = 0; i < FORCED_COUNT; i++)
-		space_of(k, task)->action[i][0] = ignored & BIT(forced[i]) ? (uint64_t)SIG_IGN : 0;
+		actions_of(k, task)->action[i][0] = ignored & BIT(forced[i]) ? (uint64_t)SIG_IGN : 0;
 }
 
-static void note_action(struct keeper *k, const struct task *task, uint64_t sig, uint64_t from)
+static void note_action(struct keeper *k, struct task *task, uint64_t sig, uint64_t from)
 {
-	struct space *space = space_of(k, task);
+	struct signal_actions *actions = actions_of(k, task);
 	uint64_t action[4]; /* handler, flags, restorer, mask */
 	int index = forced_index(sig);
 
 	if (sig < 1 || sig > 64 || !from || tracee_read(k, task->tid, from, action, sizeof(action)))
 		return;
+	task->undo.sig = sig;
+	task->undo.handler_mask = actions->handler_mask[sig];
+	task->undo.handled = actions->handled & BIT(sig);
+	task->undo.one_shot = actions->one_shot & BIT(sig);
 	if (index >= 0)
-		memcpy(space->action[index], action, sizeof(action));
-	space->handler_mask[sig] = action[0] <= (uint64_t)SIG_IGN ? 0 :
-				   (action[3] | (action[1] & KERNEL_SA_NODEFER ? 0 : BIT(sig))) & FORCED;
+		memcpy(task->undo.action, actions->action[index], sizeof(action));
+	if (index >= 0)
+		memcpy(actions->action[index], action, sizeof(action));
+	actions->handler_mask[sig] = (action[3] | (action[1] & KERNEL_SA_NODEFER ? 0 : BIT(sig))) & FORCED;
+	actions->handled &= ~BIT(sig);
+	actions->one_shot &= ~BIT(sig);
+	if (action[0] > (uint64_t)SIG_IGN)
+		actions->handled |= BIT(sig);
+	if (action[1] & KERNEL_SA_RESETHAND)
+		actions->one_shot |= BIT(sig);
 }
 
 static void note_mask(struct keeper *k, struct task *task, uint64_t how, uint64_t from)
@@ -68,31 +116,114 @@ static void note_mask(struct keeper *k, struct task *task, uint64_t how, uint64_
 		task->blocked = set;
 	else if (how == SIG_BLOCK)
 		task->blocked |= set;
-	else
+	else if (how == SIG_UNBLOCK)
 		task->blocked &= ~set;
+}
+
+/* The mask that a waiting call brings, by its address; or the address of that address. */
+static void note_waiting(struct keeper *k, struct task *task, uint64_t from, bool indirect)
+{
+	uint64_t set;
+
+	if (indirect && (!from || tracee_read(k, task->tid, from, &from, sizeof(from))))
+		return;
+	if (from && !tracee_read(k, task->tid, from, &set, sizeof(set)))
+		task->during = set & FORCED;
+}
+
+void forced_undo(struct keeper *k, struct task *task)
+{
+	struct signal_actions *actions = actions_of(k, task);
+	uint64_t sig = task->undo.sig;
+
+	task->blocked = task->undo.blocked;
+	if (!sig)
+		return;
+	if (forced_index(sig) >= 0)
+		memcpy(actions->action[forced_index(sig)], task->undo.action, sizeof(task->undo.action));
+	actions->handler_mask[sig] = task->undo.handler_mask;
+	actions->handled = (actions->handled & ~BIT(sig)) | task->undo.handled;
+	actions->one_shot = (actions->one_shot & ~BIT(sig)) | task->undo.one_shot;
 }
 
 void forced_note(struct keeper *k, struct task *task, const struct user_regs_struct *regs)
 {
-	if (regs->rax == SYS_rt_sigaction)
+	task->undo.blocked = task->blocked;
+	task->undo.sig = 0;
+	task->during = task->blocked;
+	switch (regs->rax) {
+	case SYS_rt_sigaction:
 		note_action(k, task, regs->rdi, regs->rsi);
-	else if (regs->rax == SYS_rt_sigprocmask)
+		break;
+	case SYS_rt_sigprocmask:
 		note_mask(k, task, regs->rdi, regs->rsi);
-	else if (regs->rax == SYS_rt_sigreturn)
+		break;
+	case SYS_rt_sigreturn:
 		note_mask(k, task, SIG_SETMASK, regs->rsp + SIGFRAME_MASK);
+		break;
+	case SYS_rt_sigsuspend:
+		note_waiting(k, task, regs->rdi, false);
+		break;
+	case SYS_ppoll:
+		note_waiting(k, task, regs->r10, false);
+		break;
+	case SYS_epoll_pwait:
+	case SYS_epoll_pwait2:
+		note_waiting(k, task, regs->r8, false);
+		break;
+	case SYS_pselect6:
+	case SYS_io_pgetevents:
+		note_waiting(k, task, regs->r9, true);
+		break;
+	}
 }
 
-void forced_deliver(struct keeper *k, struct task *task, int sig)
+void forced_deliver(struct keeper *k, struct task *task, int sig, bool interrupts)
 {
-	if (task->chunk != NO_INDEX && sig >= 1 && sig <= 64)
-		task->blocked |= space_of(k, task)->handler_mask[sig];
+	if (task->chunk == NO_INDEX || sig < 1 || sig > 64)
+		return;
+	struct signal_actions *actions = actions_of(k, task);
+	int index = forced_index((uint64_t)sig);
+
+	if (!(actions->handled & BIT(sig)))
+		return;
+	task->blocked = (interrupts ? task->during : task->blocked) | actions->handler_mask[sig];
+	if (!(actions->one_shot & BIT(sig)))
+		return;
+	actions->handled &= ~BIT(sig);
+	if (index >= 0)
+		actions->action[index][0] = (uint64_t)SIG_DFL;
 }
 
-/* The scratch is the low end of the thread's own agent stack. */
+/* The scratch of remote calls is the low end of the thread's own agent stack. */
+static uint64_t scratch_of(const struct task *task)
+{
+	return thread_block(task) + sizeof(struct agent_thread);
+}
+
+void forced_resend(struct keeper *k, const struct task *task, const siginfo_t *info)
+{
+	uint64_t mask, all = ~0ull, scratch = scratch_of(task);
+	const uint64_t nothing[6] = { 0 };
+
+	if (tracee_write(k, task->tid, scratch, info, sizeof(*info)) ||
+	    ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
+		return;
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
+	/* Its ids as it knows them: it may live in a pid namespace. */
+	long pid = remote_syscall(k, task->tid, AGENT_EXPORT_REMOTE, SYS_getpid, nothing);
+	long tid = remote_syscall(k, task->tid, AGENT_EXPORT_REMOTE, SYS_gettid, nothing);
+
+	if (pid > 0 && tid > 0)
+		remote_syscall(k, task->tid, AGENT_EXPORT_REMOTE, SYS_rt_tgsigqueueinfo,
+			       (uint64_t[6]){ (uint64_t)pid, (uint64_t)tid, (uint64_t)info->si_signo, scratch });
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+}
+
 static void restore_action(struct keeper *k, const struct task *task, int sig)
 {
-	const uint64_t *action = space_of(k, task)->action[forced_index((uint64_t)sig)];
-	uint64_t scratch = thread_block(task) + sizeof(struct agent_thread), mask, all = ~0ull;
+	const uint64_t *action = actions_of(k, task)->action[forced_index((uint64_t)sig)];
+	uint64_t scratch = scratch_of(task), mask, all = ~0ull;
 
 	if (!action[0] || (!forced_is_blocked(task, sig) && action[0] != (uint64_t)SIG_IGN) ||
 	    tracee_write(k, task->tid, scratch, action, 4 * sizeof(*action)) ||

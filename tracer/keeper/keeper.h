@@ -31,14 +31,35 @@ struct arena {
 /* Signals that dispatch and the agent's copy routine make the kernel force on a thread: SIGSYS, SIGSEGV, SIGBUS. */
 #define FORCED_COUNT 3u
 
+/* What a process set for its signals, as far as forced ones are concerned. */
+struct signal_actions {
+	uint64_t action[FORCED_COUNT][4]; /* of the forced ones: struct kernel_sigaction, [0] the handler */
+	uint64_t handler_mask[65];        /* per signal: forced signals that are blocked while its handler runs */
+	uint64_t handled, one_shot;       /* signals that have a handler; one that SA_RESETHAND takes away */
+};
+
+/* What a call that is about to be made will change; taken back when a signal comes before it is made. */
+struct signal_undo {
+	uint64_t blocked;
+	uint64_t sig;                  /* its action; 0: none */
+	uint64_t action[4], handler_mask, handled, one_shot;
+};
+
+/* A process in the address space of another (vfork, CLONE_VM) has actions of its own. */
+#define GUEST_MAX 64u
+struct guest {
+	pid_t pid;
+	uint32_t space;
+	struct signal_actions actions;
+};
+
 /* One address space (mm). Threads and vfork children share it. */
 struct space {
 	uint32_t tasks;
 	int memory_plus_one;           /* /proc/PID/mem of one of its threads, kept open; 0: not yet */
 	struct rewriting rewriting;
-	/* What the program set for the signals that we make the kernel force: struct kernel_sigaction, [0] the handler. */
-	uint64_t action[FORCED_COUNT][4];
-	uint64_t handler_mask[65];     /* per signal: forced signals that are blocked while its handler runs */
+	pid_t owner;                   /* the process `actions` belong to; 0: the first that asks */
+	struct signal_actions actions;
 	uint32_t chunks;
 	uint32_t arena[CHUNK_COUNT];   /* chunk number → arena index */
 };
@@ -54,6 +75,8 @@ struct task {
 	bool starting;                 /* by_ptrace: not yet past the first execve, only that one counts */
 	bool once;                     /* by_ptrace for one syscall only (int 0x80) */
 	uint64_t blocked;              /* forced signals the program has blocked; forcing unblocks them in the kernel */
+	struct signal_undo undo;
+	uint64_t during;               /* those blocked while its present call waits: sigsuspend, ppoll … bring a mask */
 	struct record *open;           /* by_ptrace: the record being made, RECORD_MAX bytes */
 	struct record *emulated;       /* a vsyscall the net saw, whose return is awaited; or NULL */
 };
@@ -87,6 +110,7 @@ struct keeper {
 	struct arena *arenas;
 	struct object *objects;
 	uint32_t object_count;
+	struct guest guests[GUEST_MAX];
 	struct { pid_t tid; int status; } early[64]; /* stops of children whose parent's event has not come */
 	uint32_t early_count;
 };
@@ -152,11 +176,15 @@ void on_exec(struct keeper *k, pid_t pid);
 void forced_inherited(struct keeper *k, struct task *task, uint64_t mask);
 /* The program is about to make this syscall. */
 void forced_note(struct keeper *k, struct task *task, const struct user_regs_struct *regs);
-/* A signal is about to be delivered to the program. */
-void forced_deliver(struct keeper *k, struct task *task, int sig);
+/* The call last noted was not made: it will be noted again. */
+void forced_undo(struct keeper *k, struct task *task);
+/* A signal is about to be delivered to the program; `interrupts`: out of a call that waited. */
+void forced_deliver(struct keeper *k, struct task *task, int sig, bool interrupts);
 /* Undoes what forcing `sig` did. Changes the registers: the caller sets them afterwards. */
 void forced_restore(struct keeper *k, const struct task *task, int sig);
 bool forced_is_blocked(const struct task *task, int sig);
+/* Makes a signal that forcing has swallowed pending again, as it was sent. Changes the registers. */
+void forced_resend(struct keeper *k, const struct task *task, const siginfo_t *info);
 
 /* net.c */
 /* Takes the listener out of the stopped child. 0 or -errno. */

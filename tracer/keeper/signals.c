@@ -15,6 +15,9 @@
 #include "agent_symbols.h"
 #include "keeper.h"
 
+#ifndef SYS_SECCOMP
+#define SYS_SECCOMP 1
+#endif
 #ifndef SYS_USER_DISPATCH
 #define SYS_USER_DISPATCH 2 /* si_code, <asm-generic/siginfo.h> */
 #endif
@@ -159,13 +162,18 @@ static void abandon_record(struct keeper *k, const struct task *task)
 		__atomic_store_n(&ring->open_at, 0, __ATOMIC_RELEASE);
 }
 
-/* The agent touched memory of the program that is not there: the copy ends early and no signal is delivered. */
+/* The agent touched memory of the program that is not there: the copy ends early and no signal is delivered. One of the
+ * program's own that was pending while blocked takes the fault's place, and is made pending again. */
 static bool copy_fault(struct keeper *k, const struct task *task, struct user_regs_struct *regs, const siginfo_t *info)
 {
-	if ((info->si_signo != SIGSEGV && info->si_signo != SIGBUS) || info->si_code <= 0 ||
+	bool sent = info->si_code <= 0;
+
+	if ((info->si_signo != SIGSEGV && info->si_signo != SIGBUS) || (sent && !forced_is_blocked(task, info->si_signo)) ||
 	    regs->rip < AGENT_EXPORT_COPY || regs->rip >= AGENT_EXPORT_COPY_RECOVER)
 		return false;
 	forced_restore(k, task, info->si_signo);
+	if (sent)
+		forced_resend(k, task, info);
 	regs->rip = AGENT_EXPORT_COPY_RECOVER;
 	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
 	return true;
@@ -213,22 +221,23 @@ static bool await_thread(struct keeper *k, pid_t tid, int *status)
 	return got > 0 && WIFSTOPPED(*status);
 }
 
-/* A SIGSYS that comes while the program blocks it was forced by dispatch all the same: one of the program's own was pending
- * and took its place. That one is sent again and stays pending, because dispatch blocks it again. */
-static bool is_dispatch(const struct task *task, siginfo_t *info)
+/* Dispatch forces its SIGSYS while the thread is in the program's own code, or at the agent's call of the keeper. When the
+ * program blocks SIGSYS and has one pending, that one takes the place of dispatch's: it is made pending again. */
+static bool is_dispatch(struct keeper *k, const struct task *task, const struct user_regs_struct *regs, siginfo_t *info)
 {
-	if (info->si_code == SYS_USER_DISPATCH)
-		return true;
-	if (!forced_is_blocked(task, SIGSYS))
-		return false;
-	info->si_arch = AUDIT_ARCH_X86_64;
 	uint64_t mask;
 
+	if (info->si_code == SYS_USER_DISPATCH)
+		return true;
+	if (!forced_is_blocked(task, SIGSYS) || (in_agent(regs->rip) && regs->rip != AGENT_EXPORT_KEEPER_AFTER))
+		return false;
 	if (!ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask)) {
 		mask |= 1ull << (SIGSYS - 1);
 		ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
 	}
-	syscall(SYS_tgkill, task->pid, task->tid, SIGSYS);
+	forced_resend(k, task, info);
+	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
+	info->si_arch = AUDIT_ARCH_X86_64;
 	return true;
 }
 
@@ -250,7 +259,7 @@ static enum run_end run_stop(struct keeper *k, struct task *task, int status, in
 		return RUN_DONE;
 	if (in_agent(regs.rip) && pass_over(k, task, &regs, &info))
 		return RUN_ON;
-	if (info.si_signo == SIGSYS && is_dispatch(task, &info)) {
+	if (info.si_signo == SIGSYS && is_dispatch(k, task, &regs, &info)) {
 		forced_restore(k, task, SIGSYS);
 		regs.rip -= 2;
 		regs.orig_rax = (uint64_t)-1;
@@ -312,6 +321,8 @@ static int step_out(struct keeper *k, struct task *task, struct user_regs_struct
 	others = mask | ~(1ull << (SIGTRAP - 1)); /* a step forces SIGTRAP: blocked, that would reset its action */
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(others), &others);
 	while (!err && in_agent(regs->rip) && !stub_returns(regs->rip)) {
+		bool returns = regs->rip == AGENT_EXPORT_SIGRETURN;
+
 		if (ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0) < 0 || wait_stop(k, task->tid, &status) < 0)
 			err = -errno;
 		else if (!WIFSTOPPED(status)) {
@@ -321,6 +332,8 @@ static int step_out(struct keeper *k, struct task *task, struct user_regs_struct
 			err = -errno;
 		else if (WSTOPSIG(status) != SIGTRAP && !step_over(k, task, regs))
 			err = -EFAULT;
+		if (returns) /* the mask is the one of the signal frame now */
+			ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask);
 	}
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
 	return err;
@@ -357,12 +370,15 @@ static bool never_began(const struct user_regs_struct *regs)
 	return is_notified_always(regs->orig_rax) && (int64_t)regs->rax == ERESTART_LAST;
 }
 
+/* The signal ended the call. Then the mask that sigsuspend and its kind brought may still be in force, to be put back after
+ * the handler: no stepping, because PTRACE_SETSIGMASK would end that. (io_pgetevents may even have a good result.) */
 static bool was_interrupted(const struct user_regs_struct *regs)
 {
 	int64_t result = (int64_t)regs->rax;
 
-	return !never_began(regs) && regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 && result >= ERESTART_FIRST &&
-	       result <= ERESTART_LAST;
+	return !never_began(regs) && regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 &&
+	       ((result >= ERESTART_FIRST && result <= ERESTART_LAST) || result == -EINTR ||
+		regs->orig_rax == SYS_io_pgetevents);
 }
 
 int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
@@ -378,9 +394,11 @@ int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *re
 		regs->rip = thread.frame.rcx;
 	} else if (regs->rip < AGENT_EXPORT_STUB_SAVED) {
 		unenter(regs, &thread.frame);
+		forced_undo(k, task);
 	} else if (thread.phase == AGENT_BEFORE && (regs->rip != AGENT_EXPORT_GADGET_AFTER || never_began(regs))) {
 		abandon_record(k, task);
 		back_to_site(regs, &thread.frame);
+		forced_undo(k, task);
 	} else {
 		bool in_call = thread.phase != AGENT_OUTSIDE && !stub_returns(regs->rip);
 
@@ -391,6 +409,8 @@ int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *re
 			program_registers(regs, &thread.frame);
 			regs->rip = thread.frame.rcx;
 		}
+		if (info && info->si_signo == SIGSYS && info->si_code == SYS_SECCOMP)
+			info->si_call_addr = (void *)thread.frame.rcx; /* a filter of the program's trapped the gadget */
 		if (info)
 			ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
 	}
@@ -426,15 +446,16 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 	struct user_regs_struct regs;
 	siginfo_t info;
 	pid_t tid = task->tid;
+	bool interrupts = false;
 
 	if (ptrace(PTRACE_GETSIGINFO, tid, 0, &info) < 0)
 		return;
-	if (task->chunk != NO_INDEX && sig == SIGSYS && is_dispatch(task, &info)) {
+	if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
+		return;
+	if (task->chunk != NO_INDEX && sig == SIGSYS && is_dispatch(k, task, &regs, &info)) {
 		dispatch(k, task, &info);
 		return;
 	}
-	if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
-		return;
 	if (rewrite_leave_trampoline(k, task, &regs))
 		ptrace(PTRACE_SETREGS, tid, 0, &regs);
 	if (task->chunk != NO_INDEX) {
@@ -442,6 +463,7 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 			resume(task, 0);
 			return;
 		}
+		interrupts = in_agent(regs.rip) && was_interrupted(&regs);
 		/* Leaving the agent may lead into a vDSO function. */
 		int err = leave_vdso(k, task, &regs, &info);
 
@@ -455,7 +477,7 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 		if (err && !ptrace(PTRACE_GETSIGINFO, tid, 0, &info))
 			sig = info.si_signo;
 	}
-	forced_deliver(k, task, sig);
+	forced_deliver(k, task, sig, interrupts);
 	send_control(k, (struct control){ .type = MSG_SIGNAL, .pid = task->pid, .tid = tid, .value = sig }, &info,
 		     sizeof(info), -1);
 	resume(task, sig);

@@ -99,6 +99,7 @@ uint32_t space_copy(struct keeper *k, uint32_t from)
 	k->spaces[to] = k->spaces[from];
 	k->spaces[to].tasks = 1;
 	k->spaces[to].memory_plus_one = 0;
+	k->spaces[to].owner = 0;
 	for (uint32_t i = 0; i < k->spaces[from].chunks; i++) {
 		k->arenas[k->spaces[to].arena[i]].spaces++;
 	}
@@ -144,6 +145,7 @@ bool task_take_slot(struct keeper *k, struct task *task)
 			if (state != RING_FREE && !(state == RING_CLOSED && k->control < 0))
 				continue;
 			ring->tid = task->tid;
+			ring->limit = k->launch->ring_bytes;
 			/* The call its former thread died in, or left by exec, is not this one's. */
 			__atomic_store_n(&ring->open_at, 0, __ATOMIC_RELEASE);
 			ring_set_reader(ring, k->control >= 0);

@@ -1,13 +1,13 @@
 /* What keeper and agent agree on: where things lie in a traced process and the per-thread block. Freestanding.
- * The addresses are outside ASan's shadow (ends at 16 TiB) and in a hole of TSan's map (32 to 48 TiB); programs that
- * map there by MAP_FIXED are the only ones in conflict. */
+ * The addresses lie below the lowest place of a PIE (0x555555554000), where every sanitizer's map has application memory:
+ * TSan ends the program when it finds a mapping in one of its holes. */
 #ifndef VTRACE_WIRE_AGENT_H
 #define VTRACE_WIRE_AGENT_H
 
 #include <stdint.h>
 #include "ring.h"
 
-#define AGENT_BASE      0x251000000000ull   /* text, read + execute; agent.ld links it here */
+#define AGENT_BASE      0x551000000000ull   /* text, read + execute; agent.ld links it here */
 #define AGENT_TEXT_MAX  0x40000u
 #define AGENT_DATA      (AGENT_BASE + AGENT_TEXT_MAX)
 #define AGENT_DATA_MAX  0x10000u
@@ -65,6 +65,7 @@ struct agent_thread {
 	uint64_t caught;          /* 576: enum record_caught of the call being made */
 	uint64_t stop;            /* 584: set by the keeper: trap at the end of the way through the agent */
 	struct agent_vdso vdso;   /* 592 */
+	uint64_t gadget_sp;       /* 680: the agent's stack pointer while the call is made on the program's */
 };
 _Static_assert(__builtin_offsetof(struct agent_thread, frame) == 32, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, pid) == 168, "entry.S");
@@ -74,6 +75,7 @@ _Static_assert(__builtin_offsetof(struct agent_thread, entry) == AGENT_ENTRY_OFF
 _Static_assert(__builtin_offsetof(struct agent_thread, caught) == 576, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, vdso) == 592, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_vdso, args) == 40, "entry.S");
+_Static_assert(__builtin_offsetof(struct agent_thread, gadget_sp) == 680, "entry.S");
 
 /* At AGENT_DATA, written once by the keeper. */
 struct agent_config {

@@ -19,6 +19,7 @@ struct launch {
 	bool no_patch;           /* --no-loader-patch */
 	bool vdso;               /* --vdso: record what the vDSO answers */
 	uint32_t string_limit;   /* -s */
+	uint32_t ring_bytes;     /* tests: how much of a ring may be in use; 0: all of it */
 };
 
 /* Returns the exit status for the keeper process (0; failures are told by MSG_FAILED). */

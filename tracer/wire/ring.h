@@ -30,7 +30,7 @@ struct ring_head {
 	uint64_t pad0[3];
 	_Atomic uint64_t tail;     /* written by the front */
 	_Atomic uint32_t abandoned; /* set by the keeper when the front has died: write nothing more */
-	uint32_t pad1;
+	uint32_t limit;            /* bytes that may be in use, at least RECORD_MAX; 0: RING_BYTES */
 	uint64_t pad3[6];
 };
 _Static_assert(sizeof(struct ring_head) == 128, "struct ring_head is part of the wire format");
