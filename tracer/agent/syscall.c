@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include "agent.h"
 #include "capture.h"
+#include "bounce.h"
 #include "own_memory.h"
 
 #define NR_RT_SIGRETURN 15
@@ -187,6 +188,12 @@ static void tell_mapping(const struct agent_frame *frame, int64_t ret)
 uint64_t agent_syscall(struct agent_thread *thread)
 {
 	struct ring_head *ring = (struct ring_head *)thread->ring;
+
+	if (thread->caught == CAUGHT_SITE && bounce_needed(thread)) {
+		__atomic_store_n(&thread->phase, AGENT_AFTER, __ATOMIC_RELEASE); /* nothing is to be undone any more */
+		thread->frame.rcx -= 2;
+		return thread->frame.rax;
+	}
 	struct record *rec = ring ? reserve(ring) : 0;
 	struct capture_source from = { .copy = copy_own, .string_limit = agent_config.string_limit,
 				       .fd_path = agent_config.fd_paths ? path_of_fd : 0 };

@@ -1,6 +1,7 @@
 /* A forced signal (SIGSYS of dispatch, SIGSEGV and SIGBUS of the agent's copy routine) unblocks itself in the kernel, and
  * resets its action when it was blocked or ignored. The keeper remembers what the program wanted and puts it back. */
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -10,7 +11,7 @@
 
 #define SIGFRAME_MASK 296 /* offset of uc_sigmask in the ucontext at rt_sigreturn's stack pointer */
 #define BIT(sig) (1ull << ((sig) - 1))
-#define FORCED (BIT(SIGSYS) | BIT(SIGSEGV) | BIT(SIGBUS))
+#define FORCED FORCED_SIGNALS
 #define KERNEL_SA_NODEFER 0x40000000u
 #define KERNEL_SA_RESETHAND 0x80000000u
 #ifndef SYS_epoll_pwait2
@@ -25,6 +26,16 @@ static int forced_index(uint64_t sig)
 bool forced_is_blocked(const struct task *task, int sig)
 {
 	return task->blocked & BIT(sig);
+}
+
+/* The agent lets calls that change masks pass unseen as long as this is empty (agent/bounce.c). */
+static void tell_blocked(struct keeper *k, struct task *task)
+{
+	if (task->chunk == NO_INDEX || task->blocked_told == (task->blocked != 0))
+		return;
+	task->blocked_told = task->blocked;
+	tracee_write(k, task->tid, thread_block(task) + offsetof(struct agent_thread, forced_blocked), &task->blocked,
+		     sizeof(task->blocked));
 }
 
 static struct guest *guest_of(struct keeper *k, const struct task *task)
@@ -137,6 +148,7 @@ void forced_undo(struct keeper *k, struct task *task)
 	uint64_t sig = task->undo.sig;
 
 	task->blocked = task->undo.blocked;
+	tell_blocked(k, task);
 	if (!sig)
 		return;
 	if (forced_index(sig) >= 0)
@@ -176,6 +188,7 @@ void forced_note(struct keeper *k, struct task *task, const struct user_regs_str
 		note_waiting(k, task, regs->r9, true);
 		break;
 	}
+	tell_blocked(k, task);
 }
 
 void forced_deliver(struct keeper *k, struct task *task, int sig, bool interrupts)
@@ -188,6 +201,7 @@ void forced_deliver(struct keeper *k, struct task *task, int sig, bool interrupt
 	if (!(actions->handled & BIT(sig)))
 		return;
 	task->blocked = (interrupts ? task->during : task->blocked) | actions->handler_mask[sig];
+	tell_blocked(k, task);
 	if (!(actions->one_shot & BIT(sig)))
 		return;
 	actions->handled &= ~BIT(sig);

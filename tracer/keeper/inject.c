@@ -194,6 +194,8 @@ int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struc
 	thread.stack_top = thread.self + THREAD_BYTES - 16;
 	thread.ring = CHUNK_ARENA(task->chunk) + (uint64_t)task->slot * RING_STRIDE;
 	thread.entry = AGENT_EXPORT_SITE;
+	thread.forced_blocked = task->blocked;
+	task->blocked_told = task->blocked;
 	thread.pid = task->pid;
 	thread.tid = task->tid;
 	err = tracee_write(k, task->tid, thread.self, &thread, sizeof(thread));

@@ -75,6 +75,7 @@ struct task {
 	bool starting;                 /* by_ptrace: not yet past the first execve, only that one counts */
 	bool once;                     /* by_ptrace for one syscall only (int 0x80) */
 	uint64_t blocked;              /* forced signals the program has blocked; forcing unblocks them in the kernel */
+	bool blocked_told;             /* the agent knows that `blocked` is not empty */
 	struct signal_undo undo;
 	uint64_t during;               /* those blocked while its present call waits: sigsuspend, ppoll … bring a mask */
 	struct record *open;           /* by_ptrace: the record being made, RECORD_MAX bytes */

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "keeper.h"
+#include "../../sites/cache.h"
 
 #define PHDR_MAX 64
 #define PAGE_BITS 4095ull
@@ -42,9 +43,26 @@ static bool read_segments(int fd, struct object *object)
 	return object->segment_count;
 }
 
-static void learn(const char *file, int fd, struct object *object)
+/* The plan from the cache on disk, or made and put there; it does without a cache as well. NULL: there is none. */
+static struct site_plan *plan_of(int fd)
 {
-	if (!read_segments(fd, object) || sites_analyse_file(file, &object->plan) < 0 || !object->plan)
+	struct site_plan *plan = NULL;
+	struct site_key key;
+
+	if (!sites_key_fd(fd, &key) && !site_cache_load(&key, &plan))
+		return plan;
+	if (sites_analyse_fd(fd, &plan) < 0)
+		return NULL;
+	site_cache_store(plan);
+	return plan;
+}
+
+static void learn(int fd, struct object *object)
+{
+	if (!read_segments(fd, object))
+		return;
+	object->plan = plan_of(fd);
+	if (!object->plan)
 		return;
 	object->hot = calloc(object->plan->count + 1u, 1);
 	if (object->plan->count && object->hot)
@@ -77,7 +95,7 @@ static uint32_t find_or_learn(struct keeper *k, const char *file)
 
 	*object = (struct object){ .device = status.st_dev, .inode = status.st_ino, .bytes = status.st_size,
 				   .changed_ns = status.st_mtim.tv_sec * 1000000000ll + status.st_mtim.tv_nsec };
-	learn(file, fd, object);
+	learn(fd, object);
 	close(fd);
 	return k->object_count++;
 }

@@ -22,26 +22,9 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-/* Calls that the keeper must see before they are made (let_go.c, forced.c): their sites stay with user dispatch. */
-static bool keeper_must_see(int32_t nr)
-{
-	switch (nr) {
-	case SYS_ptrace:
-	case SYS_prctl:
-	case SYS_arch_prctl:
-	case SYS_modify_ldt:
-	case SYS_seccomp:
-	case SYS_rt_sigaction:
-	case SYS_rt_sigprocmask:
-	case SYS_rt_sigreturn:
-		return true;
-	}
-	return nr < 0;
-}
-
 static bool usable(const struct site *site)
 {
-	return site->form == SITE_MOV && site->before <= BEFORE_MAX && !keeper_must_see(site->nr);
+	return site->form == SITE_MOV && site->before <= BEFORE_MAX;
 }
 
 /* ---- trampolines ---- */

@@ -381,6 +381,15 @@ static bool was_interrupted(const struct user_regs_struct *regs)
 		regs->orig_rax == SYS_io_pgetevents);
 }
 
+/* The keeper has seen the call before it was made. */
+static bool was_dispatched(struct keeper *k, const struct task *task)
+{
+	uint64_t caught;
+
+	return !tracee_read(k, task->tid, thread_block(task) + offsetof(struct agent_thread, caught), &caught, sizeof(caught)) &&
+	       caught == CAUGHT_DISPATCH;
+}
+
 int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
 {
 	struct agent_thread thread;
@@ -393,14 +402,20 @@ int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *re
 		program_registers(regs, &thread.frame);
 		regs->rip = thread.frame.rcx;
 	} else if (regs->rip < AGENT_EXPORT_STUB_SAVED) {
+		bool dispatched = regs->rip >= AGENT_EXPORT_STUB && regs->r11 == CAUGHT_DISPATCH;
+
 		unenter(regs, &thread.frame);
-		forced_undo(k, task);
+		if (dispatched)
+			forced_undo(k, task);
 	} else if (thread.phase == AGENT_BEFORE && (regs->rip != AGENT_EXPORT_GADGET_AFTER || never_began(regs))) {
 		abandon_record(k, task);
 		back_to_site(regs, &thread.frame);
-		forced_undo(k, task);
+		if (thread.caught == CAUGHT_DISPATCH)
+			forced_undo(k, task);
 	} else {
-		bool in_call = thread.phase != AGENT_OUTSIDE && !stub_returns(regs->rip);
+		/* rt_sigreturn leaves the agent by itself, past the stub's trap. */
+		bool in_call = thread.phase != AGENT_OUTSIDE && !stub_returns(regs->rip) &&
+			       thread.frame.rax != SYS_rt_sigreturn;
 
 		err = in_call ? run_out(k, task, regs) : step_out(k, task, regs);
 		if (err)
@@ -463,7 +478,7 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 			resume(task, 0);
 			return;
 		}
-		interrupts = in_agent(regs.rip) && was_interrupted(&regs);
+		interrupts = in_agent(regs.rip) && was_interrupted(&regs) && was_dispatched(k, task);
 		/* Leaving the agent may lead into a vDSO function. */
 		int err = leave_vdso(k, task, &regs, &info);
 

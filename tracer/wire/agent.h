@@ -26,6 +26,9 @@ _Static_assert(CHUNK_THREADS + ARENA_BYTES <= CHUNK_STRIDE, "a chunk fits its st
 #define VIA_DEPTH 16u
 #define AGENT_ENTRY_OFFSET 568u /* the trampolines' jmp *%gs:568 */
 
+/* SIGBUS, SIGSEGV, SIGSYS: what we make the kernel force. The keeper follows what the program does with them. */
+#define FORCED_SIGNALS (1ull << (7 - 1) | 1ull << (11 - 1) | 1ull << (31 - 1))
+
 /* What the agent asks of the keeper: a dispatched syscall of its own, rdi = enum agent_call. */
 enum agent_call {
 	AGENT_CALL_MAPPED = 1, /* file text was mapped: rsi address, rdx length, r10 fd, r8 file offset */
@@ -66,6 +69,7 @@ struct agent_thread {
 	uint64_t stop;            /* 584: set by the keeper: trap at the end of the way through the agent */
 	struct agent_vdso vdso;   /* 592 */
 	uint64_t gadget_sp;       /* 680: the agent's stack pointer while the call is made on the program's */
+	uint64_t forced_blocked;  /* set by the keeper: the program blocks one of the signals in FORCED_SIGNALS */
 };
 _Static_assert(__builtin_offsetof(struct agent_thread, frame) == 32, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, pid) == 168, "entry.S");

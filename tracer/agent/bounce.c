@@ -1,0 +1,72 @@
+/* Runs in the tracee, as syscall.c does. The keeper follows what the program does with the signals that we make the kernel
+ * force (keeper/forced.c), and lets go of what the program wants for itself (keeper/let_go.c). Everything else passes. */
+#include <stdint.h>
+#include "bounce.h"
+
+#define NR_RT_SIGACTION 13
+#define NR_RT_SIGPROCMASK 14
+#define NR_RT_SIGRETURN 15
+#define NR_PTRACE 101
+#define NR_RT_SIGSUSPEND 130
+#define NR_MODIFY_LDT 154
+#define NR_PRCTL 157
+#define NR_ARCH_PRCTL 158
+#define NR_PSELECT6 270
+#define NR_PPOLL 271
+#define NR_EPOLL_PWAIT 281
+#define NR_SECCOMP 317
+#define NR_IO_PGETEVENTS 333
+#define NR_EPOLL_PWAIT2 441
+#define PRCTL_SET_SECCOMP 22
+#define PRCTL_SET_SYSCALL_USER_DISPATCH 59
+
+extern uint64_t agent_copy(void *to, uint64_t from, uint64_t bytes);
+
+/* While none of the forced signals is blocked, a mask without them changes nothing for the keeper. */
+static bool mask_matters(const struct agent_thread *thread, uint64_t mask_at)
+{
+	uint64_t mask = 0;
+
+	if (!mask_at)
+		return false;
+	return thread->forced_blocked || agent_copy(&mask, mask_at, sizeof(mask)) < sizeof(mask) || (mask & FORCED_SIGNALS);
+}
+
+static bool mask_behind_matters(const struct agent_thread *thread, uint64_t pointer_at)
+{
+	uint64_t mask_at = 0;
+
+	return pointer_at && (agent_copy(&mask_at, pointer_at, sizeof(mask_at)) < sizeof(mask_at) ||
+			      mask_matters(thread, mask_at));
+}
+
+bool bounce_needed(const struct agent_thread *thread)
+{
+	const struct agent_frame *frame = &thread->frame;
+
+	switch (frame->rax) {
+	case NR_RT_SIGRETURN:
+	case NR_PTRACE:
+	case NR_MODIFY_LDT:
+	case NR_ARCH_PRCTL:
+	case NR_SECCOMP:
+		return true;
+	case NR_PRCTL:
+		return frame->rdi == PRCTL_SET_SECCOMP || frame->rdi == PRCTL_SET_SYSCALL_USER_DISPATCH;
+	case NR_RT_SIGACTION:
+		return frame->rsi != 0;
+	case NR_RT_SIGPROCMASK:
+		return mask_matters(thread, frame->rsi);
+	case NR_RT_SIGSUSPEND:
+		return mask_matters(thread, frame->rdi);
+	case NR_PPOLL:
+		return mask_matters(thread, frame->r10);
+	case NR_EPOLL_PWAIT:
+	case NR_EPOLL_PWAIT2:
+		return mask_matters(thread, frame->r8);
+	case NR_PSELECT6:
+	case NR_IO_PGETEVENTS:
+		return mask_behind_matters(thread, frame->r9);
+	}
+	return false;
+}
