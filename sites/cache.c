@@ -13,7 +13,7 @@
 
 #define CACHE_MAGIC "vtsites"
 #define CACHE_LAYOUT 1   /* of the file */
-#define CACHE_ANALYSER 1 /* of what sites/ decides: an older plan is not used */
+#define CACHE_ANALYSER 2 /* of what sites/ decides: an older plan is not used */
 #define CACHE_NAME_MAX (2 * SITES_BUILD_ID_MAX + 16)
 
 struct cache_head {
@@ -85,7 +85,8 @@ static bool site_is_sound(const struct site *site, uint64_t free_from)
 	case SITE_MOV:
 		return site->length >= SITE_JUMP_BYTES && site->length <= site->before && site->after == 0;
 	case SITE_AFTER:
-		return site->length >= SITE_JUMP_BYTES && site->length <= site->verify && site->before == 0 &&
+		return (!site->filler || (site->short_bytes >= 2 && site->short_bytes <= sizeof(site->short_original))) &&
+		       site->length >= SITE_JUMP_BYTES && site->length <= site->verify && site->before == 0 &&
 		       SITE_SYSCALL_BYTES + site->after <= site->length;
 	case SITE_LEFT:
 		return site->length == 0 && site->why != SITE_WHY_NONE;

@@ -5,6 +5,8 @@
  *     one is taken. No sane jump leads into its middle; a known one vetoes.
  *  2. Several instructions before the syscall, >= 5 bytes together, no known branch behind the first of them.
  *  3. The syscall and what follows, >= 5 bytes together, no known branch behind the first byte (SITE_AFTER).
+ *     Where the instruction before it has 2 to 4 bytes and filler is near, a short jump there and a long one in the filler
+ *     do as well, and leave the syscall alone: the plan tells both.
  *  4. As 1, but a known branch leads behind the replaced instruction: that way runs the syscall as it stands, which user
  *     dispatch catches. Correct, only slower; never across the start of a function.
  *
@@ -369,6 +371,66 @@ static enum site_why look_ahead(const struct sweep *sweep, uint64_t limit, struc
 	return SITE_WHY_NONE;
 }
 
+/* A run of no-ops that begins at `at` and that no known way leads to. */
+static bool is_free_filler(const struct sweep *sweep, uint64_t at)
+{
+	const struct range *text = image_text_at(sweep->image, at);
+	ZydisDecodedInstruction instruction;
+	ZydisDecoder decoder;
+	uint64_t end = at;
+
+	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	while (text && end < at + SITE_JUMP_BYTES) {
+		if (ZYAN_FAILED(ZydisDecoderDecodeInstruction(&decoder, NULL, sweep->image->bytes + end, text->end - end,
+							      &instruction)) ||
+		    instruction.mnemonic != ZYDIS_MNEMONIC_NOP)
+			return false;
+		end += instruction.length;
+	}
+	for (uint64_t inside = at; inside < end; inside++)
+		if (bit_test(sweep->targets, inside) || bit_test(sweep->entries, inside))
+			return false;
+	return text != NULL;
+}
+
+/* Filler within a short jump's reach of `from`, right behind an instruction that never goes on to it. 0: none. */
+static uint64_t find_filler(const struct sweep *sweep, uint64_t from)
+{
+	uint64_t start = from > 128 ? from - 128 : 0;
+	struct step step;
+
+	for (uint64_t at = start; at < from + 127; at++) {
+		if (at >= sweep->image->size || !bit_test(sweep->starts, at) || !decode(sweep, at, &step))
+			continue;
+		int category = (int)step.instruction.meta.category;
+		int64_t reach = (int64_t)(step.next - from);
+
+		if ((category == ZYDIS_CATEGORY_RET || category == ZYDIS_CATEGORY_UNCOND_BR) && reach && reach >= INT8_MIN &&
+		    reach <= INT8_MAX && is_free_filler(sweep, step.next))
+			return step.next;
+	}
+	return 0;
+}
+
+/* `xor %eax,%eax` before the syscall of read is the case that matters. */
+static void use_filler(const struct sweep *sweep, struct site *site)
+{
+	struct step step;
+
+	if (bit_test(sweep->targets, site->offset) || !decode_previous(sweep, site->offset, &step) ||
+	    step.instruction.length < 2 || step.instruction.length > sizeof(site->short_original) ||
+	    movable(&step) != MOVABLE || !read_one_way(sweep, step.at, site->offset, 1))
+		return;
+	uint64_t filler = find_filler(sweep, step.at + 2);
+
+	if (!filler)
+		return;
+	site->filler = (int8_t)(filler - (step.at + 2));
+	site->short_bytes = step.instruction.length;
+	memcpy(site->short_original, sweep->image->bytes + step.at, site->short_bytes);
+	memcpy(site->filler_original, sweep->image->bytes + filler, SITE_JUMP_BYTES);
+}
+
 /* Known by its symbol, or else by its look: a number from outside, and nothing but a return behind the call. */
 static bool ends_cancellation(const struct sweep *sweep, const struct image_facts *facts, const struct site *site)
 {
@@ -390,8 +452,10 @@ void choose_after(const struct sweep *sweep, const struct image_facts *facts, ui
 	if (site->form != SITE_LEFT || site->why == SITE_WHY_NO_BOUNDS || site->why == SITE_WHY_SIGRETURN)
 		return;
 	why = ends_cancellation(sweep, facts, site) ? SITE_WHY_CANCEL : look_ahead(sweep, limit, site);
-	if (why == SITE_WHY_NONE)
+	if (why == SITE_WHY_NONE) {
+		use_filler(sweep, site);
 		return;
+	}
 	if (bypassed_length)
 		take_before(sweep, site, bypassed_patch, bypassed_length, true);
 	else

@@ -54,10 +54,16 @@ struct site {
 	uint8_t after;   /* SITE_AFTER: bytes behind the syscall that run after the agent */
 	uint8_t bypass;  /* a known branch reaches the syscall without passing `patch`: that way is not caught here */
 	uint8_t verify;  /* how many bytes of original must be found at `patch` before anything is written */
-	uint8_t padding[5];
+	/* SITE_AFTER only, a better way where there is one (0: none): the short instruction right before the syscall gives its place to
+	 * `jmp rel8` to filler that nothing runs, and that to `jmp rel32`. Then the syscall stays code, as with SITE_MOV. */
+	int8_t filler;           /* the jmp's rel8: the filler is at offset - short_bytes + 2 + filler */
+	uint8_t short_bytes;     /* 2..4 */
+	uint8_t padding[3];
+	uint8_t short_original[4], filler_original[8]; /* to be found there, SITE_JUMP_BYTES of the latter */
+	uint8_t padding2[4];
 	uint8_t original[SITE_BYTES];
 };
-_Static_assert(sizeof(struct site) == 72, "struct site is the cache's format");
+_Static_assert(sizeof(struct site) == 88, "struct site is the cache's format");
 
 /* What names an object: its build-id, or else a hash of its code. */
 struct site_key {

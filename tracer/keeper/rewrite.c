@@ -14,6 +14,7 @@
 #define REGION_BYTES 0x20000u
 #define REGION_SLOTS (REGION_BYTES / SLOT_BYTES)
 #define LEA_BYTES 7u   /* lea resume(%rip), %rcx */
+#define SHORT_JUMP_BYTES 2u
 #define ENTER_BYTES 8u /* jmp *%gs:AGENT_ENTRY_OFFSET */
 #define BEFORE_MAX (SLOT_BYTES - LEA_BYTES - ENTER_BYTES - 1u)
 #define REACH 0x78000000ll
@@ -22,9 +23,29 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-static bool usable(const struct site *site)
+/* How a site is rewritten here: `moved` at `patch` makes place for a jump, of 2 bytes when it leads to filler first. */
+struct way {
+	uint64_t patch, resume, filler; /* filler 0: a jump of 5 bytes */
+	const uint8_t *moved;
+	uint32_t before;
+};
+
+/* SITE_AFTER without filler would leave an address behind the call that is no code any more: those stay with dispatch. */
+static bool way_of(const struct site *site, struct way *way)
 {
-	return site->form == SITE_MOV && site->before <= BEFORE_MAX;
+	if (site->form == SITE_MOV && site->before <= BEFORE_MAX) {
+		*way = (struct way){ .patch = site->patch, .resume = site->resume, .moved = site->original,
+				     .before = site->before };
+		return true;
+	}
+	if (site->form != SITE_AFTER || !site->filler)
+		return false;
+	uint64_t patch = site->offset - site->short_bytes;
+
+	*way = (struct way){ .patch = patch, .resume = site->offset + SITE_SYSCALL_BYTES, .moved = site->short_original,
+			     .filler = patch + SHORT_JUMP_BYTES + (uint64_t)(int64_t)site->filler,
+			     .before = site->short_bytes };
+	return true;
 }
 
 /* ---- trampolines ---- */
@@ -85,43 +106,64 @@ static void put_relative(uint8_t *at, uint64_t next, uint64_t to)
 }
 
 /* The moved instructions, then into the agent; the last byte says how long the moved part is. */
-static void fill_slot(uint8_t slot[SLOT_BYTES], uint64_t address, const struct site *site, uint64_t base)
+static void fill_slot(uint8_t slot[SLOT_BYTES], uint64_t address, const struct way *way, uint64_t base)
 {
 	static const uint8_t enter[4] = { 0x65, 0xff, 0x24, 0x25 };
-	uint32_t offset = AGENT_ENTRY_OFFSET, at = site->before;
+	uint32_t offset = AGENT_ENTRY_OFFSET, at = way->before;
 
 	memset(slot, 0xcc, SLOT_BYTES);
-	memcpy(slot, site->original, site->before);
+	memcpy(slot, way->moved, way->before);
 	memcpy(slot + at, "\x48\x8d\x0d", 3);
-	put_relative(slot + at + 3, address + at + LEA_BYTES, base + site->resume);
+	put_relative(slot + at + 3, address + at + LEA_BYTES, base + way->resume);
 	memcpy(slot + at + LEA_BYTES, enter, sizeof(enter));
 	memcpy(slot + at + LEA_BYTES + sizeof(enter), &offset, sizeof(offset));
-	slot[SLOT_BYTES - 1] = site->before;
+	slot[SLOT_BYTES - 1] = (uint8_t)way->before;
 }
 
 /* ---- writing ---- */
 
-/* The bytes must be those that were analysed. */
-static bool is_original(struct keeper *k, pid_t tid, const struct site *site, uint64_t base)
+static bool holds(struct keeper *k, pid_t tid, uint64_t address, const uint8_t *bytes, size_t count)
 {
 	uint8_t found[SITE_BYTES];
 
-	return !tracee_read(k, tid, base + site->patch, found, site->verify) && !memcmp(found, site->original, site->verify);
+	return !tracee_read(k, tid, address, found, count) && !memcmp(found, bytes, count);
+}
+
+/* The bytes must be those that were analysed. */
+static bool is_original(struct keeper *k, pid_t tid, const struct site *site, const struct way *way, uint64_t base)
+{
+	if (!way->filler)
+		return holds(k, tid, base + site->patch, site->original, site->verify);
+	return holds(k, tid, base + site->offset, site->original, site->verify) &&
+	       holds(k, tid, base + way->patch, way->moved, way->before) &&
+	       holds(k, tid, base + way->filler, site->filler_original, SITE_JUMP_BYTES);
+}
+
+static bool write_jump(struct keeper *k, pid_t tid, const struct way *way, uint64_t base, uint64_t to)
+{
+	uint64_t at = base + (way->filler ? way->filler : way->patch);
+	uint8_t jump[SITE_JUMP_BYTES] = { 0xe9 }, hop[SHORT_JUMP_BYTES] = { 0xeb };
+
+	put_relative(jump + 1, at + SITE_JUMP_BYTES, to);
+	if (tracee_write(k, tid, at, jump, sizeof(jump)))
+		return false;
+	hop[1] = (uint8_t)(way->filler - way->patch - SHORT_JUMP_BYTES);
+	return !way->filler || !tracee_write(k, tid, base + way->patch, hop, sizeof(hop));
 }
 
 static bool write_site(struct keeper *k, pid_t tid, struct region *region, const struct site *site, uint64_t base)
 {
-	uint8_t slot[SLOT_BYTES], jump[SITE_JUMP_BYTES] = { 0xe9 };
-	uint64_t address = region->start + (uint64_t)region->used * SLOT_BYTES, patch = base + site->patch;
+	uint64_t address = region->start + (uint64_t)region->used * SLOT_BYTES;
+	uint8_t slot[SLOT_BYTES];
+	struct way way;
 
-	if (!is_original(k, tid, site, base))
+	if (!way_of(site, &way) || !is_original(k, tid, site, &way, base))
 		return false;
-	fill_slot(slot, address, site, base);
-	put_relative(jump + 1, patch + SITE_JUMP_BYTES, address);
+	fill_slot(slot, address, &way, base);
 	if (tracee_write(k, tid, address, slot, sizeof(slot)))
 		return false;
 	region->used++;
-	return !tracee_write(k, tid, patch, jump, sizeof(jump));
+	return write_jump(k, tid, &way, base, address);
 }
 
 static void rewrite_text(struct keeper *k, struct rewriting *rewriting, pid_t tid, const struct text *text, bool all)
@@ -132,8 +174,8 @@ static void rewrite_text(struct keeper *k, struct rewriting *rewriting, pid_t ti
 		const struct site *site = &object->plan->sites[i];
 		struct region *region;
 
-		if (!usable(site) || !(all || object->hot[i]) || text->base + site->patch < text->start ||
-		    text->base + site->resume > text->end)
+		if (!(all || object->hot[i]) || text->base + site->patch < text->start ||
+		    text->base + site->offset + SITE_SYSCALL_BYTES > text->end)
 			continue;
 		region = region_for(rewriting, text->start);
 		if (!region)
@@ -185,7 +227,7 @@ void rewrite_dispatched(struct keeper *k, struct task *task, uint64_t address)
 	struct object *object = object_at(k, text->object);
 	const struct site *site = site_find(object->plan, address - text->base);
 
-	if (!site || !usable(site))
+	if (!site)
 		return;
 	object->hot[site - object->plan->sites] = 1;
 	struct region *region = region_for(&space->rewriting, text->start);
@@ -250,21 +292,38 @@ bool rewrite_leave_trampoline(struct keeper *k, const struct task *task, struct 
 	return false;
 }
 
-/* A slot begins with what its jump replaced. */
+/* Where the jump at `at` leads; 0: there is none. */
+static uint64_t jump_target(struct keeper *k, pid_t tid, uint64_t at, uint8_t *bytes)
+{
+	uint8_t code[SITE_JUMP_BYTES];
+	int32_t displacement;
+
+	if (tracee_read(k, tid, at, code, sizeof(code)))
+		return 0;
+	memcpy(&displacement, code + 1, sizeof(displacement));
+	*bytes = code[0] == 0xeb ? SHORT_JUMP_BYTES : SITE_JUMP_BYTES;
+	if (code[0] == 0xeb)
+		return at + SHORT_JUMP_BYTES + (uint64_t)(int64_t)(int8_t)code[1];
+	return code[0] == 0xe9 ? at + SITE_JUMP_BYTES + (uint64_t)(int64_t)displacement : 0;
+}
+
+/* A slot begins with what its jump replaced. (What stood in the filler is of no use to anyone.) */
 static void restore_slot(struct keeper *k, pid_t tid, uint64_t address, const uint8_t slot[SLOT_BYTES])
 {
-	uint8_t found[SITE_JUMP_BYTES], jump[SITE_JUMP_BYTES] = { 0xe9 };
 	uint32_t before = slot[SLOT_BYTES - 1];
+	uint8_t bytes, ignored;
 	int32_t displacement;
 
 	if (before > BEFORE_MAX)
 		return;
 	memcpy(&displacement, slot + before + 3, sizeof(displacement));
 	uint64_t patch = address + before + LEA_BYTES + (uint64_t)(int64_t)displacement - SITE_SYSCALL_BYTES - before;
+	uint64_t to = jump_target(k, tid, patch, &bytes);
 
-	put_relative(jump + 1, patch + SITE_JUMP_BYTES, address);
-	if (!tracee_read(k, tid, patch, found, sizeof(found)) && !memcmp(found, jump, sizeof(jump)))
-		tracee_write(k, tid, patch, slot, SITE_JUMP_BYTES);
+	if (to && bytes == SHORT_JUMP_BYTES)
+		to = jump_target(k, tid, to, &ignored);
+	if (to == address)
+		tracee_write(k, tid, patch, slot, bytes);
 }
 
 void rewrite_restore(struct keeper *k, const struct space *space, pid_t tid)
