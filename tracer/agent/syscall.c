@@ -1,5 +1,6 @@
 /* Runs in the tracee, on the thread's agent stack, for every syscall: no libc, no allocation, no locks.
  * Law: the program's syscall is made exactly once, with its registers; whatever goes wrong with the recording. */
+#include <stdbool.h>
 #include <stdint.h>
 #include "agent.h"
 #include "capture.h"
@@ -7,12 +8,17 @@
 #define NR_RT_SIGRETURN 15
 #define NR_CLONE 56
 #define NR_READLINK 89
+#define NR_MMAP 9
+#define PROT_EXEC_BIT 4u
+#define MAP_ANONYMOUS_BIT 0x20u
 #define CLONE_UNTRACED_BIT 0x00800000u
+#define SPINS_MAX 1000u /* some ten microseconds */
 #define SIGFRAME_RAX 144 /* offset of rax in the ucontext that rt_sigreturn finds at the stack pointer */
 
 extern long agent_gadget(void);
 extern _Noreturn void agent_sigreturn(void);
 extern long agent_raw(long nr, long a, long b, long c, long d);
+extern void agent_call_keeper(long what, long a, long b, long c, long d);
 extern uint64_t agent_copy(void *to, uint64_t from, uint64_t bytes);
 uint64_t agent_syscall(struct agent_thread *thread);
 void agent_vdso_record(struct agent_thread *thread);
@@ -90,11 +96,14 @@ static struct record *reserve(struct ring_head *ring)
 	uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_RELAXED);
 	uint64_t left = RING_BYTES - head % RING_BYTES;
 	uint64_t pad = left < RECORD_MAX ? left : 0;
+	uint32_t spins = 0;
 
 	while (head + pad + RECORD_MAX - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) > RING_BYTES) {
 		if (__atomic_load_n(&ring->abandoned, __ATOMIC_RELAXED))
 			return 0;
 		__asm__ volatile("pause");
+		if (++spins % SPINS_MAX == 0)
+			agent_call_keeper(AGENT_CALL_FULL, 0, 0, 0, 0);
 	}
 	if (pad) {
 		struct record *filler = (struct record *)(ring_data(ring) + head % RING_BYTES);
@@ -114,7 +123,7 @@ static void fill(struct record *rec, struct agent_thread *thread)
 	rec->size = sizeof(*rec);
 	rec->kind = RECORD_SYSCALL;
 	rec->abi = frame->rax & 0x40000000u ? ABI_X32 : ABI_X86_64;
-	rec->caught = CAUGHT_DISPATCH;
+	rec->caught = (uint16_t)thread->caught;
 	rec->via = 0;
 	rec->pid = thread->pid;
 	rec->tid = thread->tid;
@@ -152,6 +161,15 @@ static _Noreturn void sigreturn(struct agent_thread *thread, struct ring_head *r
 	agent_sigreturn();
 }
 
+/* The keeper must know of new text before anyone can run it, and the front before the call's record. */
+static void tell_mapping(const struct agent_frame *frame, int64_t ret)
+{
+	bool fails = ret < 0 && ret > -4096;
+
+	if (frame->rax == NR_MMAP && !fails && (frame->rdx & PROT_EXEC_BIT) && !(frame->r10 & MAP_ANONYMOUS_BIT))
+		agent_call_keeper(AGENT_CALL_MAPPED, ret, (long)frame->rsi, (long)frame->r8, (long)frame->r9);
+}
+
 uint64_t agent_syscall(struct agent_thread *thread)
 {
 	struct ring_head *ring = (struct ring_head *)thread->ring;
@@ -172,6 +190,7 @@ uint64_t agent_syscall(struct agent_thread *thread)
 	if (thread->frame.rax == NR_CLONE)
 		thread->frame.rdi &= ~(uint64_t)CLONE_UNTRACED_BIT; /* else the child would escape the keeper */
 	ret = agent_gadget();
+	tell_mapping(&thread->frame, ret);
 	if (rec) {
 		if (thread->frame.rax == NR_CLONE)
 			thread->frame.rdi = rec->args[0];

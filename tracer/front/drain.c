@@ -13,7 +13,7 @@
 
 void drain_open(struct drain *drain, int socket, struct merge *merge)
 {
-	*drain = (struct drain){ .socket = socket, .merge = merge, .next_id = 1 };
+	*drain = (struct drain){ .socket = socket, .merge = merge, .next_id = 1, .net = -1 };
 	drain->buffer = allocate(CONTROL_MAX + 1);
 	drain->record = allocate(RECORD_MAX);
 }
@@ -34,6 +34,8 @@ void drain_close(struct drain *drain)
 	}
 	for (size_t i = 0; table_next(&drain->arenas, &i, &value);)
 		front_arena_release(value);
+	if (drain->net >= 0)
+		close(drain->net);
 	table_close(&drain->flows);
 	table_close(&drain->arenas);
 	free(drain->sources);
@@ -261,6 +263,9 @@ static void on_message(struct drain *drain, const struct control *head, const ch
 	case MSG_ARENA:
 		on_arena(drain, head, fd);
 		return;
+	case MSG_NET:
+		drain->net = fd;
+		return;
 	case MSG_THREAD:
 		if (head->value == BIRTH_START)
 			drain->program = head->pid;
@@ -355,6 +360,15 @@ uint64_t drain_round(struct drain *drain)
 	while (!drain->ended && receive(drain))
 		;
 	return complete_until(drain, now);
+}
+
+void drain_release_rings(const struct drain *drain)
+{
+	void *arena;
+
+	for (size_t i = 0; table_next(&drain->arenas, &i, &arena);)
+		for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++)
+			ring_set_reader(arena_ring(((struct front_arena *)arena)->map, slot), 0);
 }
 
 void drain_finish(struct drain *drain)

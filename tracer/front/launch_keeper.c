@@ -45,6 +45,7 @@ static _Noreturn void run_keeper(const struct keeper_process *keeper, const stru
 	struct launch launch = {
 		.argv = options->program, .program = program, .control_fd = socket, .follow = options->follow,
 		.fd_paths = options->fd_paths, .no_agent = options->no_agent, .no_patch = options->no_patch,
+		.no_net = options->no_net, .no_sites = options->no_sites, .remote_dispatch = options->remote_dispatch,
 		.vdso = options->vdso, .string_limit = options->string_limit,
 	};
 

@@ -283,6 +283,7 @@ static const struct option_row option_rows[] = {
 	{ 0, "vdso", ARGUMENT_NONE, apply_flag, FIELD(vdso),
 	  "also what the vDSO answers (clock_gettime ...), marked <vdso>; strace cannot see it" },
 	{ 0, "no-agent", ARGUMENT_NONE, apply_flag, FIELD(no_agent), "everything by ptrace" },
+	{ 0, "no-net", ARGUMENT_NONE, apply_flag, FIELD(no_net), "without the seccomp net" },
 	{ 0, "no-loader-patch", ARGUMENT_NONE, apply_flag, FIELD(no_patch), "leave the program's loader alone" },
 	{ 'h', "help", ARGUMENT_NONE, apply_flag, FIELD(help), "this text" },
 	{ 'V', "version", ARGUMENT_NONE, apply_flag, FIELD(version), "the version" },

@@ -212,6 +212,7 @@ static void report_message(struct report *report, const struct message *message)
 		return;
 	case MSG_ARENA:
 	case MSG_RING:
+	case MSG_NET:
 	case MSG_RECORD:
 	case MSG_FAILED:
 	case MSG_FINISHED:

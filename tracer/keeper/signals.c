@@ -2,7 +2,6 @@
  * the agent gets the program's own registers first, so that handlers never see the agent (design.md, Signals). */
 #include <errno.h>
 #include <linux/audit.h>
-#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -52,29 +51,10 @@ static int set_phase(struct keeper *k, const struct task *task, uint64_t phase)
 	return tracee_write(k, task->tid, thread_block(task) + offsetof(struct agent_thread, phase), &phase, sizeof(phase));
 }
 
-/* The front learns the file of an executable mapping before the mapping's record. */
-static void note_mapping(struct keeper *k, const struct task *task, const struct user_regs_struct *regs)
-{
-	char link[64], payload[sizeof(struct control_map) + 4097];
-	struct control_map map = { .offset = regs->r9 };
-	ssize_t got;
-
-	if (!(regs->rdx & PROT_EXEC) || (regs->r10 & MAP_ANONYMOUS))
-		return;
-	snprintf(link, sizeof(link), "/proc/%d/fd/%d", task->tid, (int)regs->r8);
-	got = readlink(link, payload + sizeof(map), 4096);
-	if (got < 0)
-		return;
-	payload[sizeof(map) + (size_t)got] = 0;
-	memcpy(payload, &map, sizeof(map));
-	send_control(k, (struct control){ .type = MSG_MAP, .pid = task->pid, .tid = task->tid }, payload,
-		     (uint32_t)(sizeof(map) + (size_t)got + 1), -1);
-}
-
 /* int 0x80: dispatch is switched off for the one call, which is then seen by ptrace. */
-static void foreign_syscall(struct task *task, struct user_regs_struct *regs)
+static void foreign_syscall(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
-	disarm_dispatch(task);
+	disarm_dispatch(k, task);
 	regs->rip -= 2;
 	regs->orig_rax = (uint64_t)-1;
 	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
@@ -82,6 +62,16 @@ static void foreign_syscall(struct task *task, struct user_regs_struct *regs)
 	task->once = true;
 	task->in_syscall = false;
 	resume(task, 0);
+}
+
+/* The agent's own dispatched call: it goes on behind it. */
+static void answer_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs)
+{
+	regs->rax = 0;
+	regs->orig_rax = (uint64_t)-1;
+	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
+	if (regs->rdi == AGENT_CALL_MAPPED)
+		tell_mapping(k, task, regs->rsi, regs->rdx, (int)regs->r10, regs->r8);
 }
 
 static uint64_t vdso_block(const struct task *task)
@@ -110,19 +100,26 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 	struct user_regs_struct regs;
 	struct agent_vdso call;
 
-	if (in_vdso(k, task, &call))
-		vdso_forget(k, task, &call); /* it leaves the answer to the kernel, and this call is recorded */
 	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
 		return;
 	forced_restore(k, task, SIGSYS);
-	if (info->si_arch != AUDIT_ARCH_X86_64) {
-		foreign_syscall(task, &regs);
+	if (regs.rip == AGENT_EXPORT_KEEPER_AFTER) {
+		answer_agent(k, task, &regs);
+		resume(task, 0);
 		return;
 	}
+	if (info->si_arch != AUDIT_ARCH_X86_64) {
+		foreign_syscall(k, task, &regs);
+		return;
+	}
+	if (let_go_at_dispatch(k, task, &regs))
+		return;
+	if (in_vdso(k, task, &call))
+		vdso_forget(k, task, &call); /* it leaves the answer to the kernel, and this call is recorded */
 	forced_note(k, task, &regs);
-	if (regs.rax == SYS_mmap)
-		note_mapping(k, task, &regs);
+	rewrite_dispatched(k, task, regs.rip - 2);
 	regs.rcx = regs.rip;
+	regs.r11 = CAUGHT_DISPATCH;
 	regs.rip = AGENT_EXPORT_STUB;
 	regs.orig_rax = (uint64_t)-1;
 	ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
@@ -168,12 +165,19 @@ static bool copy_fault(struct keeper *k, const struct task *task, struct user_re
 	return true;
 }
 
-/* A fault met while stepping; false when it is not one of the copy routine. */
-static bool step_over_fault(struct keeper *k, const struct task *task, struct user_regs_struct *regs)
+/* A signal met while stepping; false when it is neither a fault of the copy routine nor the agent's own call. */
+static bool step_over(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
 	siginfo_t info;
 
-	return ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) == 0 && copy_fault(k, task, regs, &info);
+	if (ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) < 0)
+		return false;
+	if (info.si_signo == SIGSYS && regs->rip == AGENT_EXPORT_KEEPER_AFTER) {
+		forced_restore(k, task, SIGSYS);
+		answer_agent(k, task, regs);
+		return true;
+	}
+	return copy_fault(k, task, regs, &info);
 }
 
 static bool stub_returns(uint64_t rip)
@@ -181,135 +185,85 @@ static bool stub_returns(uint64_t rip)
 	return rip >= AGENT_EXPORT_STUB_RETURN && rip < AGENT_EXPORT_STUB_END;
 }
 
-static bool is_fault(const siginfo_t *info)
+static int run_once(struct keeper *k, const struct task *task, int request, struct user_regs_struct *regs, int *sig)
 {
-	return info->si_code > 0 && (info->si_signo == SIGSEGV || info->si_signo == SIGBUS || info->si_signo == SIGTRAP ||
-				     info->si_signo == SIGILL || info->si_signo == SIGFPE);
-}
+	int status;
 
-/* waitpid for a thread that may have to wait for the front: if that dies, nobody must wait for it any more. */
-static bool await_thread(struct keeper *k, pid_t tid, int *status)
-{
-	struct pollfd front = { .fd = k->control };
-	pid_t got;
-
-	while ((got = waitpid(tid, status, __WALL)) < 0 && errno == EINTR)
-		if (k->control >= 0 && poll(&front, 1, 0) > 0 && front.revents & (POLLHUP | POLLERR))
-			front_is_gone(k);
-	if (got > 0 && !WIFSTOPPED(*status))
-		keep_early(k, tid, *status);
-	return got > 0 && WIFSTOPPED(*status);
-}
-
-/* A SIGSYS that comes while the program blocks it was forced by dispatch all the same: one of the program's own was pending
- * and took its place. That one is sent again and stays pending, because dispatch blocks it again. */
-static bool is_dispatch(const struct task *task, siginfo_t *info)
-{
-	if (info->si_code == SYS_USER_DISPATCH)
-		return true;
-	if (!forced_is_blocked(task, SIGSYS))
-		return false;
-	info->si_arch = AUDIT_ARCH_X86_64;
-	uint64_t mask;
-
-	if (!ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask)) {
-		mask |= 1ull << (SIGSYS - 1);
-		ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
-	}
-	syscall(SYS_tgkill, task->pid, task->tid, SIGSYS);
-	return true;
-}
-
-enum run_end { RUN_ON, RUN_DONE, RUN_ASIDE };
-
-/* One stop on the way. A signal sent meanwhile that cannot be blocked is put into *later. RUN_ASIDE: a vDSO function
- * faults, or leaves the answer to the kernel (the system call will be made again). */
-static enum run_end run_stop(struct keeper *k, struct task *task, int status, int *later)
-{
-	struct user_regs_struct regs;
-	siginfo_t info;
-
-	if (status >> 16 || ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) < 0 ||
-	    ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0) {
-		*later = WSTOPSIG(status) == SIGTRAP ? *later : SIGSTOP; /* a stop of the whole process: joined later */
-		return RUN_ON;
-	}
-	if (info.si_signo == SIGTRAP && (regs.rip == AGENT_EXPORT_STUB_STOP || regs.rip == AGENT_EXPORT_VDSO_STOP))
-		return RUN_DONE;
-	if (in_agent(regs.rip) && copy_fault(k, task, &regs, &info))
-		return RUN_ON;
-	if (info.si_signo == SIGSYS && is_dispatch(task, &info)) {
-		forced_restore(k, task, SIGSYS);
-		regs.rip -= 2;
-		regs.orig_rax = (uint64_t)-1;
-		ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
-		return RUN_ASIDE;
-	}
-	if (is_fault(&info))
-		return RUN_ASIDE;
-	*later = info.si_signo;
-	return RUN_ON;
-}
-
-static int set_stop(struct keeper *k, const struct task *task, uint64_t stop)
-{
-	return tracee_write(k, task->tid, thread_block(task) + offsetof(struct agent_thread, stop), &stop, sizeof(stop));
-}
-
-/* Lets the thread run to the trap at the end of its way through the agent. Signals stay blocked, but those that may be
- * forced: forcing a blocked one would reset its action. 0, 1 (it went aside), or -errno when it is gone. */
-static int run_out(struct keeper *k, struct task *task, struct user_regs_struct *regs)
-{
-	const uint64_t forced = 1ull << (SIGTRAP - 1) | 1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) | 1ull << (SIGSYS - 1);
-	enum run_end end = RUN_ON;
-	uint64_t mask, others;
-	int status, later = 0;
-
-	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
+	if (ptrace(request, task->tid, 0, 0) < 0 || wait_stop(k, task->tid, &status) < 0)
 		return -errno;
-	others = mask | ~forced;
-	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(others), &others);
-	set_stop(k, task, 1);
-	while (end == RUN_ON) {
-		if (ptrace(PTRACE_CONT, task->tid, 0, 0) < 0 || !await_thread(k, task->tid, &status))
-			return -ESRCH;
-		if (status >> 16 == PTRACE_EVENT_EXEC) { /* by another thread: this one is no more */
-			on_exec(k, task->tid);
-			return -ESRCH;
-		}
-		end = run_stop(k, task, status, &later);
+	if (!WIFSTOPPED(status)) {
+		keep_early(k, task->tid, status);
+		return -ESRCH;
 	}
-	set_stop(k, task, 0);
-	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
-	if (later)
-		syscall(SYS_tgkill, task->pid, task->tid, later);
-	if (ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
-		return -errno;
-	return end == RUN_ASIDE;
+	*sig = WSTOPSIG(status);
+	return ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
 }
 
-/* Steps until the thread has left the agent's code or only the way back to the program is left, signals blocked. (That way
- * holds a popf, over which the kernel takes the trap flag for the program's own.) 0, or -errno when it is gone. */
+/* In a wrapper or the loader's detour: to the first instruction outside the agent. Or, where nothing would stop it on its
+ * way back, to the stub's return (which holds a popf, over which the kernel takes the trap flag for the program's own). */
 static int step_out(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
+	int sig, err = 0;
+
+	while (!err && in_agent(regs->rip) && !stub_returns(regs->rip)) {
+		err = run_once(k, task, PTRACE_SINGLESTEP, regs, &sig);
+		if (!err && sig != SIGTRAP && !step_over(k, task, regs))
+			err = -EFAULT;
+	}
+	return err;
+}
+
+/* After the call: its return is led into a trap of the agent's, one stop instead of hundreds of steps. */
+static int run_out(struct keeper *k, struct task *task, struct user_regs_struct *regs, struct agent_frame *frame)
+{
+	uint64_t trap = AGENT_EXPORT_TRAP, resume_at = frame->rcx;
+	uint64_t at = thread_block(task) + offsetof(struct agent_thread, frame.rcx);
+	int sig, err = tracee_write(k, task->tid, at, &trap, sizeof(trap));
+
+	while (!err && regs->rip != AGENT_EXPORT_TRAP_AFTER) {
+		err = run_once(k, task, PTRACE_CONT, regs, &sig);
+		if (!err && regs->rip != AGENT_EXPORT_TRAP_AFTER && !step_over(k, task, regs))
+			err = -EFAULT;
+	}
+	if (err)
+		return err;
+	forced_restore(k, task, SIGSYS);
+	program_registers(regs, frame);
+	regs->rip = resume_at;
+	regs->orig_rax = (uint64_t)-1;
+	return tracee_write(k, task->tid, at, &resume_at, sizeof(resume_at));
+}
+
+static bool is_dispatched(struct keeper *k, const struct task *task)
+{
+	const struct ring_head *ring = task_ring(k, task);
+
+	return ring && __atomic_load_n(&ring->selector, __ATOMIC_RELAXED) == RING_DISPATCH;
+}
+
+/* What is blocked while the agent is led out: all but the signals that may be forced on its way (a step and a trap force SIGTRAP).
+ * Forcing a blocked one would reset its action. */
+static uint64_t mask_inside(const struct task *task, uint64_t mask)
+{
+	const uint64_t forced = 1ull << (SIGTRAP - 1) | 1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) | 1ull << (SIGSYS - 1);
+
+	return mask | ~forced | (forced_is_blocked(task, SIGSYS) ? 1ull << (SIGSYS - 1) : 0);
+}
+
+/* Ends what the agent is doing, other signals blocked meanwhile. 0, or -errno when the thread is gone. */
+static int finish_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, struct agent_thread *thread)
+{
 	uint64_t mask, others;
-	int status, err = 0;
+	int err;
 
 	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
 		return -errno;
-	others = mask | ~(1ull << (SIGTRAP - 1)); /* a step forces SIGTRAP: blocked, that would reset its action */
+	others = mask_inside(task, mask);
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(others), &others);
-	while (!err && in_agent(regs->rip) && !stub_returns(regs->rip)) {
-		if (ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0) < 0 || wait_stop(task->tid, &status) < 0)
-			err = -errno;
-		else if (!WIFSTOPPED(status)) {
-			keep_early(k, task->tid, status);
-			return -ESRCH;
-		} else if (ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
-			err = -errno;
-		else if (WSTOPSIG(status) != SIGTRAP && !step_over_fault(k, task, regs))
-			err = -EFAULT;
-	}
+	if (thread->phase != AGENT_OUTSIDE && !stub_returns(regs->rip) && is_dispatched(k, task))
+		err = run_out(k, task, regs, &thread->frame);
+	else
+		err = step_out(k, task, regs);
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
 	return err;
 }
@@ -333,17 +287,27 @@ static void back_to_site(struct user_regs_struct *regs, const struct agent_frame
 	regs->orig_rax = (uint64_t)-1;
 }
 
+/* The net's filter (net_filter.c) notifies these from the agent too; none of them answers ERESTARTSYS by itself: the
+ * notification was interrupted before the keeper received it, and the call has not begun. */
+static bool is_notified_always(uint64_t nr)
+{
+	return nr == SYS_execve || nr == SYS_execveat || nr == SYS_ptrace;
+}
+
+static bool never_began(const struct user_regs_struct *regs)
+{
+	return is_notified_always(regs->orig_rax) && (int64_t)regs->rax == ERESTART_LAST;
+}
+
 static bool was_interrupted(const struct user_regs_struct *regs)
 {
 	int64_t result = (int64_t)regs->rax;
 
-	return regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 && result >= ERESTART_FIRST &&
+	return !never_began(regs) && regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 && result >= ERESTART_FIRST &&
 	       result <= ERESTART_LAST;
 }
 
-/* Gives the thread registers a handler may see. 0, or -errno when it is gone. The siginfo is set again when steps were
- * taken, because they end in another stop. */
-static int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
+static int leave_code(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
 {
 	struct agent_thread thread;
 	int err;
@@ -356,23 +320,119 @@ static int leave_agent(struct keeper *k, struct task *task, struct user_regs_str
 		regs->rip = thread.frame.rcx;
 	} else if (regs->rip < AGENT_EXPORT_STUB_SAVED) {
 		unenter(regs, &thread.frame);
-	} else if (thread.phase == AGENT_BEFORE && regs->rip != AGENT_EXPORT_GADGET_AFTER) {
+	} else if (thread.phase == AGENT_BEFORE && (regs->rip != AGENT_EXPORT_GADGET_AFTER || never_began(regs))) {
 		abandon_record(k, task);
 		back_to_site(regs, &thread.frame);
 	} else {
-		bool in_call = thread.phase != AGENT_OUTSIDE && !stub_returns(regs->rip);
-
-		err = in_call ? run_out(k, task, regs) : step_out(k, task, regs);
+		err = finish_agent(k, task, regs, &thread);
 		if (err)
-			return err < 0 ? err : -EFAULT;
+			return err;
 		if (stub_returns(regs->rip)) {
 			program_registers(regs, &thread.frame);
 			regs->rip = thread.frame.rcx;
 		}
-		ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
+		if (info)
+			ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
 	}
 	set_phase(k, task, AGENT_OUTSIDE);
 	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
+}
+
+/* A SIGSYS that comes while the program blocks it was forced by dispatch all the same: one of the program's own was pending
+ * and took its place. That one is sent again and stays pending, because dispatch blocks it again. */
+static bool is_dispatch(const struct task *task, siginfo_t *info)
+{
+	if (info->si_code == SYS_USER_DISPATCH)
+		return true;
+	if (!forced_is_blocked(task, SIGSYS))
+		return false;
+	info->si_arch = AUDIT_ARCH_X86_64;
+	uint64_t mask;
+
+	if (!ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask)) {
+		mask |= 1ull << (SIGSYS - 1);
+		ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	}
+	syscall(SYS_tgkill, task->pid, task->tid, SIGSYS);
+	return true;
+}
+
+/* ---- vDSO functions that are being recorded (--vdso) ---- */
+
+static bool is_fault(const siginfo_t *info)
+{
+	return info->si_code > 0 && (info->si_signo == SIGSEGV || info->si_signo == SIGBUS || info->si_signo == SIGTRAP ||
+				     info->si_signo == SIGILL || info->si_signo == SIGFPE);
+}
+
+enum run_end { RUN_ON, RUN_DONE, RUN_ASIDE };
+
+/* One stop on the way. A signal sent meanwhile that cannot be blocked is put into *later. RUN_ASIDE: a vDSO function
+ * faults, or leaves the answer to the kernel (the system call will be made again). */
+static enum run_end run_stop(struct keeper *k, struct task *task, int status, int *later)
+{
+	struct user_regs_struct regs;
+	siginfo_t info;
+
+	if (status >> 16 || ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) < 0 ||
+	    ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0) {
+		*later = WSTOPSIG(status) == SIGTRAP ? *later : SIGSTOP; /* a stop of the whole process: joined later */
+		return RUN_ON;
+	}
+	if (info.si_signo == SIGTRAP && regs.rip == AGENT_EXPORT_VDSO_STOP)
+		return RUN_DONE;
+	if (in_agent(regs.rip) && step_over(k, task, &regs))
+		return RUN_ON;
+	if (info.si_signo == SIGSYS && is_dispatch(task, &info)) {
+		forced_restore(k, task, SIGSYS);
+		regs.rip -= 2;
+		regs.orig_rax = (uint64_t)-1;
+		ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
+		return RUN_ASIDE;
+	}
+	if (is_fault(&info))
+		return RUN_ASIDE;
+	*later = info.si_signo;
+	return RUN_ON;
+}
+
+static int set_stop(struct keeper *k, const struct task *task, uint64_t stop)
+{
+	return tracee_write(k, task->tid, thread_block(task) + offsetof(struct agent_thread, stop), &stop, sizeof(stop));
+}
+
+/* Lets the thread run to the trap at the end of the recording. 0, 1 (it went aside), or -errno when it is gone. */
+static int run_vdso(struct keeper *k, struct task *task, struct user_regs_struct *regs)
+{
+	enum run_end end = RUN_ON;
+	uint64_t mask, others;
+	int status, later = 0;
+
+	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
+		return -errno;
+	others = mask_inside(task, mask);
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(others), &others);
+	set_stop(k, task, 1);
+	while (end == RUN_ON) {
+		if (ptrace(PTRACE_CONT, task->tid, 0, 0) < 0 || wait_stop(k, task->tid, &status) < 0)
+			return -ESRCH;
+		if (!WIFSTOPPED(status)) {
+			keep_early(k, task->tid, status);
+			return -ESRCH;
+		}
+		if (status >> 16 == PTRACE_EVENT_EXEC) { /* by another thread: this one is no more */
+			on_exec(k, task->tid);
+			return -ESRCH;
+		}
+		end = run_stop(k, task, status, &later);
+	}
+	set_stop(k, task, 0);
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	if (later)
+		syscall(SYS_tgkill, task->pid, task->tid, later);
+	if (ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
+		return -errno;
+	return end == RUN_ASIDE;
 }
 
 /* A vDSO function that is being recorded returns into the agent, and no handler may meet that return address. It is a leaf
@@ -384,11 +444,12 @@ static int leave_vdso(struct keeper *k, struct task *task, struct user_regs_stru
 
 	if (!in_vdso(k, task, &call))
 		return 0;
-	if (!is_fault(info)) {
-		aside = run_out(k, task, regs);
+	if (!info || !is_fault(info)) {
+		aside = run_vdso(k, task, regs);
 		if (aside < 0)
 			return aside;
-		ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
+		if (info)
+			ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
 	}
 	if (aside) {
 		vdso_forget(k, task, &call);
@@ -396,6 +457,16 @@ static int leave_vdso(struct keeper *k, struct task *task, struct user_regs_stru
 	}
 	regs->rip = regs->rcx;
 	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
+}
+
+/* Leaving the agent's code may lead into a vDSO function. */
+int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
+{
+	int err = leave_vdso(k, task, regs, info);
+
+	if (!err && in_agent(regs->rip))
+		err = leave_code(k, task, regs, info);
+	return err ? err : leave_vdso(k, task, regs, info);
 }
 
 void on_signal(struct keeper *k, struct task *task, int sig)
@@ -410,14 +481,16 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 		dispatch(k, task, &info);
 		return;
 	}
-	if (task->chunk != NO_INDEX && ptrace(PTRACE_GETREGS, tid, 0, &regs) == 0) {
+	if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
+		return;
+	if (rewrite_leave_trampoline(k, task, &regs))
+		ptrace(PTRACE_SETREGS, tid, 0, &regs);
+	if (task->chunk != NO_INDEX) {
 		if (in_agent(regs.rip) && copy_fault(k, task, &regs, &info)) {
 			resume(task, 0);
 			return;
 		}
-		/* Leaving the agent may lead into a vDSO function. */
-		if (leave_vdso(k, task, &regs, &info) < 0 || (in_agent(regs.rip) && leave_agent(k, task, &regs, &info) < 0) ||
-		    leave_vdso(k, task, &regs, &info) < 0)
+		if (leave_agent(k, task, &regs, &info) < 0)
 			return;
 	}
 	forced_deliver(k, task, sig);
