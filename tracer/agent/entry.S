@@ -24,6 +24,7 @@
 	.set VIA_COUNT, 176
 	.set VIA, 184
 	.set T_RING, 16
+	.set RING_SELECTOR, 32
 	.set T_CAUGHT, 576
 	.set T_STOP, 584
 	.set V_SLOT, 592
@@ -269,11 +270,16 @@ agent_via_note:
  * anyone could unwind from there). With a shadow stack such a return would be a fault: nothing is recorded then. */
 	.globl agent_vdso_enter
 agent_vdso_enter:
+	cmpl $0, agent_config+8(%rip) /* no_via */
+	jne 1f
 	xorl %eax, %eax
 	rdsspq %rax
 	testq %rax, %rax
 	jnz 1f
-	cmpq $0, %gs:T_RING
+	movq %gs:T_RING, %rax
+	testq %rax, %rax
+	jz 1f
+	cmpl $0, RING_SELECTOR(%rax) /* nobody would see to the return address */
 	je 1f
 	movq %rdi, %gs:V_ARGS
 	movq %rsi, %gs:V_ARGS+8

@@ -207,7 +207,7 @@ void stop_noting(struct keeper *k, pid_t tid);
 /* signals.c: at a signal-delivery stop. Resumes the task. */
 void program_registers(struct user_regs_struct *regs, const struct agent_frame *frame);
 bool in_agent(uint64_t rip);
-/* Gives a thread stopped in the agent the registers a handler may see. 0, or -errno when it is gone. `info`: of the signal
+/* Gives a stopped thread of the agent's the registers and the stack that a handler may see. 0, or -errno when it is gone. `info`: of the signal
  * about to be delivered, or NULL; it is set again when steps were taken, because they end in another stop. */
 int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info);
 void on_signal(struct keeper *k, struct task *task, int sig);

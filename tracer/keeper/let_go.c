@@ -83,7 +83,7 @@ static void hand_over(struct keeper *k, pid_t tid)
 		return;
 	if (task->chunk != NO_INDEX) {
 		if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0 ||
-		    (in_agent(regs.rip) && leave_agent(k, task, &regs, NULL) < 0))
+		    leave_agent(k, task, &regs, NULL) < 0)
 			return;
 		rewrite_leave_trampoline(k, task, &regs);
 		leave_dispatch(k, task);

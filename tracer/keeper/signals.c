@@ -390,7 +390,7 @@ static bool was_dispatched(struct keeper *k, const struct task *task)
 	       caught == CAUGHT_DISPATCH;
 }
 
-int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
+static int leave_code(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
 {
 	struct agent_thread thread;
 	int err;
@@ -442,11 +442,12 @@ static int leave_vdso(struct keeper *k, struct task *task, struct user_regs_stru
 
 	if (!in_vdso(k, task, &call))
 		return 0;
-	if (!is_fault(info)) {
+	if (!info || !is_fault(info)) {
 		aside = run_out(k, task, regs);
 		if (aside < 0)
 			return aside;
-		ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
+		if (info)
+			ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
 	}
 	if (aside) {
 		vdso_forget(k, task, &call);
@@ -454,6 +455,16 @@ static int leave_vdso(struct keeper *k, struct task *task, struct user_regs_stru
 	}
 	regs->rip = regs->rcx;
 	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
+}
+
+/* Leaving the agent's code may lead into a vDSO function. */
+int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
+{
+	int err = leave_vdso(k, task, regs, info);
+
+	if (!err && in_agent(regs->rip))
+		err = leave_code(k, task, regs, info);
+	return err ? err : leave_vdso(k, task, regs, info);
 }
 
 void on_signal(struct keeper *k, struct task *task, int sig)
@@ -479,13 +490,8 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 			return;
 		}
 		interrupts = in_agent(regs.rip) && was_interrupted(&regs) && was_dispatched(k, task);
-		/* Leaving the agent may lead into a vDSO function. */
-		int err = leave_vdso(k, task, &regs, &info);
+		int err = leave_agent(k, task, &regs, &info);
 
-		if (!err && in_agent(regs.rip))
-			err = leave_agent(k, task, &regs, &info);
-		if (!err)
-			err = leave_vdso(k, task, &regs, &info);
 		if (err && err != -EFAULT)
 			return;
 		/* The program spoilt the agent's memory: the fault met there is its own, and must not leave it stopped for ever. */

@@ -78,6 +78,7 @@ _Static_assert(__builtin_offsetof(struct agent_thread, via) == 184, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, entry) == AGENT_ENTRY_OFFSET, "entry.S and the trampolines");
 _Static_assert(__builtin_offsetof(struct agent_thread, caught) == 576, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, vdso) == 592, "entry.S");
+_Static_assert(__builtin_offsetof(struct ring_head, selector) == 32, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_vdso, args) == 40, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, gadget_sp) == 680, "entry.S");
 
@@ -86,7 +87,7 @@ struct agent_config {
 	uint32_t string_limit;
 	uint32_t fd_paths;
 	uint32_t no_via; /* wrappers only jump: set by the keeper when %gs is not ours in every thread */
-	uint32_t vdso;
+	uint32_t vdso;   /* record what the vDSO answers */
 };
 _Static_assert(__builtin_offsetof(struct agent_config, no_via) == 8, "entry.S");
 
