@@ -104,10 +104,10 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 	struct user_regs_struct regs;
 	struct agent_vdso call;
 
-	if (in_vdso(k, task, &call))
-		vdso_forget(k, task, &call); /* it leaves the answer to the kernel, and this call is recorded */
 	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
 		return;
+	if (regs.rip != AGENT_EXPORT_KEEPER_AFTER && in_vdso(k, task, &call))
+		vdso_forget(k, task, &call); /* it leaves the answer to the kernel, and this call is recorded */
 	forced_restore(k, task, SIGSYS);
 	if (regs.rip == AGENT_EXPORT_KEEPER_AFTER) {
 		answer_agent(k, task, &regs);
