@@ -221,8 +221,8 @@ static struct value *decode_array(struct decode *d, int arg)
 	}
 	if (row->struct_id == STRUCT_DIRENT64)
 		return decode_struct(d, STRUCT_DIRENT64, piece ? piece_data(piece) : NULL, piece ? piece->size : 0) ?: decode_address(d, arg);
-	if (!d->rec->args[arg] || !size || (!piece && count))
-		return !count && d->rec->args[arg] == 0 && row->direction == DIR_INOUT ? list : decode_address(d, arg);
+	if (!d->rec->args[arg] || !size || (!piece && (count || d->failed)))
+		return decode_address(d, arg);
 	for (uint64_t i = 0; piece && i < count; i++) {
 		struct value *item = (i + 1) * size <= piece->size ?
 			decode_struct(d, row->struct_id, (const uint8_t *)piece_data(piece) + i * size, size) : NULL;

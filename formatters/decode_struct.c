@@ -14,6 +14,7 @@ struct layout { uint16_t size; const struct member *members; };
 #define MEMBERS(name) static const struct member name[]
 #define END { 0, 0, 0, 0, 0, 0, 0 }
 MEMBERS(timespec) = { { "tv_sec", 0, 8, M_INT, 0, 0, 0 }, { "tv_nsec", 8, 8, M_INT, 0, 0, 0 }, END };
+MEMBERS(sigframe) = { { "mask", 0, 8, M_SIGSET, 0, 0, 0 }, END };
 MEMBERS(timeval) = { { "tv_sec", 0, 8, M_INT, 0, 0, 0 }, { "tv_usec", 8, 8, M_INT, 0, 0, 0 }, END };
 MEMBERS(timezone_) = { { "tz_minuteswest", 0, 4, M_INT, 0, 0, 0 }, { "tz_dsttime", 4, 4, M_INT, 0, 0, 0 }, END };
 MEMBERS(itimerval) = { { "it_interval", 0, 16, M_STRUCT, 0, STRUCT_TIMEVAL, 0 }, { "it_value", 16, 16, M_STRUCT, 0, STRUCT_TIMEVAL, 0 }, END };
@@ -64,7 +65,7 @@ MEMBERS(statx_) = { { "stx_mask", 0, 4, M_FLAGS, 0, 0, &set_statx_mask }, { "stx
 	{ "stx_size", 40, 8, M_DECIMAL, 0, 0, 0 }, { "stx_blocks", 48, 8, M_UINT, 1, 0, 0 }, END };
 
 static const struct layout layouts[STRUCT_COUNT] = {
-	[STRUCT_TIMESPEC] = { 16, timespec }, [STRUCT_TIMEVAL] = { 16, timeval }, [STRUCT_TIMEZONE] = { 8, timezone_ },
+	[STRUCT_TIMESPEC] = { 16, timespec }, [STRUCT_SIGFRAME] = { 8, sigframe }, [STRUCT_TIMEVAL] = { 16, timeval }, [STRUCT_TIMEZONE] = { 8, timezone_ },
 	[STRUCT_ITIMERVAL] = { 32, itimerval }, [STRUCT_ITIMERSPEC] = { 32, itimerspec }, [STRUCT_RLIMIT] = { 16, rlimit },
 	[STRUCT_RUSAGE] = { 144, rusage }, [STRUCT_UTSNAME] = { 390, utsname }, [STRUCT_TMS] = { 32, tms }, [STRUCT_POLLFD] = { 8, pollfd },
 	[STRUCT_STACK_T] = { 24, stack }, [STRUCT_FLOCK] = { 32, flock_ }, [STRUCT_SCHED_PARAM] = { 4, sched }, [STRUCT_OPEN_HOW] = { 24, how },

@@ -30,7 +30,7 @@ STRUCTS = {
     "rseq": "struct rseq", "open_how": "struct open_how",
     "cap_header": "struct __user_cap_header_struct", "cap_data": "struct __user_cap_data_struct[2]",
     "utimbuf": "struct utimbuf", "flock": "struct flock", "sigevent": "struct sigevent",
-    "u32": "__u32", "u64": "__u64",
+    "u32": "__u32", "u64": "__u64", "sigframe": "__u64",
     "byte": "char", "pair": "__u64[2]",    # bytes to capture, STRUCT_NONE
 }
 POINTER_KINDS = set("PATH STRING BUFFER STRUCT ARRAY ARGV ENVP IOVEC MSGHDR MMSGHDR SOCKADDR SIGSET "

@@ -128,6 +128,8 @@ void on_signal(struct keeper *k, struct task *task, int sig);
 /* ptrace_path.c */
 void on_syscall_stop(struct keeper *k, struct task *task);
 void ptrace_path_forget(struct task *task);
+/* The pieces of an interrupted call's end, added to a valid copy of its record. */
+void capture_interrupted(const struct keeper *k, struct task *task, struct record *rec);
 
 /* send.c */
 uint64_t now_tsc(void);

@@ -75,6 +75,8 @@ static void on_entry(struct keeper *k, struct task *task, const struct __ptrace_
 		task->open->abi = ABI_X32;
 	for (int i = 0; i < 6; i++)
 		task->open->args[i] = info->entry.args[i];
+	if (task->open->abi == ABI_X86_64 && info->entry.nr == SYS_rt_sigreturn)
+		task->open->args[0] = info->stack_pointer + SIGFRAME_MASK;
 	capture_run(task->open, &from, PHASE_ENTRY);
 	task->open->entry_size = task->open->size;
 	send_record(k, task, 0);
@@ -90,6 +92,15 @@ static void on_exit_stop(struct keeper *k, struct task *task, const struct __ptr
 	capture_run(task->open, &from, PHASE_EXIT);
 	task->open->end_tsc = now_tsc();
 	send_record(k, task, 1);
+}
+
+/* What an interrupted call of a thread with an agent left behind: `rec`, a valid copy of its open record, gets the pieces of
+ * its end. */
+void capture_interrupted(const struct keeper *k, struct task *task, struct record *rec)
+{
+	struct capture_source from = source_of(k, task);
+
+	capture_run(rec, &from, PHASE_EXIT);
 }
 
 void ptrace_path_forget(struct task *task)

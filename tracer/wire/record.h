@@ -8,6 +8,8 @@
 
 enum record_kind { RECORD_SYSCALL = 1, RECORD_PAD = 2, RECORD_VDSO = 3 };
 enum record_abi { ABI_X86_64 = 0, ABI_I386 = 1, ABI_X32 = 2 };
+/* record.reserved of a complete record whose result nobody saw (the net's). */
+#define RECORD_NO_RESULT 1
 enum record_caught { CAUGHT_SITE = 1, CAUGHT_DISPATCH = 2, CAUGHT_NET = 3, CAUGHT_PTRACE = 4 };
 
 /* Largest record, header and pieces included. A ring holds several. */
