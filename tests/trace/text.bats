@@ -202,7 +202,7 @@ C
 	grep -Eq '^[0-9]+ +<\.\.\. pause resumed>\) +=? *\?$|= \?$' lines
 	grep -Eq '^[0-9]+ +\+\+\+ superseded by execve in pid [0-9]+ \+\+\+$' lines
 	tail -1 lines | grep -Eq '^[0-9]+ +<\.\.\. execve resumed>\) +=? ?= 0$|= 0$'
-	"$VTRACE" -f -e trace=execve -o t.txt "$TORTURE/exec_thread" || true
+	"$VTRACE" -f -e trace=execve -e quiet=exit -o t.txt "$TORTURE/exec_thread" || true
 	grep -Eq '^[0-9]+ +execve\(.* <pid changed to [0-9]+ \.\.\.>$' t.txt
 	"$VTRACE" -f -e trace=execve -e quiet=thread-execve -o t.txt "$TORTURE/exec_thread" || true
 	lacks t.txt superseded
