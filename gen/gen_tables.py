@@ -64,7 +64,8 @@ def write(folder, name, text):
         out.write(text)
 
 
-def generate(options):
+def read(options):
+    """(rows in number order, sets, i386 numbers), checked and evaluated."""
     annotations = Annotations(options.annotations, os.path.basename(options.annotations))
     sets = tables_sets.parse(options.sets, os.path.basename(options.sets))
     numbers = tables_headers.syscall_numbers("asm/unistd_64.h", options.cc)
@@ -77,8 +78,11 @@ def generate(options):
     annotations.apply(syscalls, sets, sizes)
     tables_sets.evaluate(sets, os.path.basename(options.sets), options.cc)
     i386 = tables_headers.syscall_numbers("asm/unistd_32.h", options.cc)
-    rows = sorted(syscalls.values(), key=lambda row: row.number)
+    return sorted(syscalls.values(), key=lambda row: row.number), sets, i386
 
+
+def generate(options):
+    rows, sets, i386 = read(options)
     os.makedirs(options.out, exist_ok=True)
     write(options.out, "syscalls.c", tables_emit.syscalls_c(rows, i386))
     write(options.out, "sets.h", tables_emit.sets_h(sets))
