@@ -54,7 +54,7 @@ class Values:
         """Options of one argument, as texts."""
         arg = row.args[index]
         kind = arg.kind
-        if kind == "FLAGS":
+        if kind in ("FLAGS", "IPC_FLAGS"):
             return self.flags(arg.set)
         if kind == "ENUM":
             return self.enums(arg.set)

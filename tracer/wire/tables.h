@@ -44,6 +44,8 @@ enum arg_kind {
 	ARG_WSTATUS,  /* pointer to a wait status */
 	ARG_SOCKLEN_PTR, /* [16] or [128 => 16] */
 	ARG_IOCTL_CMD,   /* ioctl request */
+	ARG_IPC_KEY,     /* IPC_PRIVATE or hex */
+	ARG_IPC_FLAGS,   /* set, and a mode in the low nine bits */
 	ARG_BY_COMMAND,  /* meaning depends on another argument (fcntl, ioctl, prctl, futex...): formatters/ knows */
 };
 
