@@ -35,6 +35,7 @@ struct value *decode_iovec(struct decode *d, int arg, const uint8_t *iov, uint64
 struct value *decode_wstatus(struct decode *d, uint32_t status);
 struct value *decode_siginfo(struct decode *d, const siginfo_t *info);
 struct value *decode_command(struct decode *d, int arg); /* NULL: not known */
+struct value *decode_sockopt(struct decode *d, int arg); /* the name or the value of a socket option */
 struct value *decode_clone(struct decode *d, struct value *args[6]);
 struct value *decode_ipc_key(struct decode *d, uint32_t key);
 struct value *decode_ipc_flags(struct decode *d, const struct constant_set *set, uint32_t number);

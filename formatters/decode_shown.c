@@ -31,7 +31,9 @@ static const struct shown_count futex_counts[] = {
 	{ 0, 4 }, { 1, 3 }, { 2, 3 }, { 3, 5 }, { 4, 6 }, { 5, 6 }, { 6, 4 }, { 7, 2 }, { 8, 2 }, { 9, 5 }, { 10, 5 }, { 11, 5 }, { 12, 6 }, { 13, 4 },
 };
 static const struct shown_count ioctl_counts[] = {
-	{ 0x5450, 2 }, { 0x5451, 2 }, { 0x540c, 2 }, { 0x540d, 2 }, { 0x5422, 2 }, { 0x5427, 2 }, { 0x5428, 2 }, { 0x5429, 3 }, { 0x5437, 2 },
+	{ 0x5450, 2 }, { 0x5451, 2 }, { 0x540c, 2 }, { 0x540d, 2 }, { 0x5422, 2 }, { 0x5427, 2 }, { 0x5428, 2 }, { 0x5437, 2 }, { 0x541d, 2 },
+	{ 0xc0045877, 2 }, { 0xc0045878, 2 }, { 0x125f, 2 }, { 0x1261, 2 }, { 0x1274, 2 }, { 0x1275, 2 }, { 0x1276, 2 }, { 0x4c01, 2 },
+	{ 0x4c07, 2 }, { 0x4c82, 2 },
 };
 #define COUNTS(name, lead, mask, rows) { name, lead, mask, rows, sizeof(rows) / sizeof(*(rows)) }
 static const struct { const char *name; int lead; uint32_t mask; const struct shown_count *rows; size_t count; } commands[] = {
