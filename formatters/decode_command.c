@@ -235,6 +235,17 @@ static struct value *affinity_argument(struct decode *d, int arg)
 	return list;
 }
 
+static struct value *ioprio_value(struct decode *d, uint32_t priority)
+{
+	static const char *const classes[] = { "IOPRIO_CLASS_NONE", "IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE" };
+	struct value *value = value_new(d->arena, VALUE_UINT, priority);
+	uint32_t class = priority >> 13, level = priority & 0x1fff;
+
+	value->text = class < 4 ? arena_printf(d->arena, "IOPRIO_PRIO_VALUE(%s, %u)", classes[class], level) :
+		arena_printf(d->arena, "IOPRIO_PRIO_VALUE(%#x /* IOPRIO_CLASS_??? */, %u)", class, level);
+	return value;
+}
+
 struct value *decode_command(struct decode *d, int arg)
 {
 	const char *name = d->row->name;
@@ -255,6 +266,10 @@ struct value *decode_command(struct decode *d, int arg)
 		return affinity_argument(d, arg);
 	if (!strcmp(name, "prctl"))
 		return prctl_argument(d, arg);
+	if (!strcmp(name, "ptrace") || !strcmp(name, "arch_prctl")) /* gen/commands knows better for most commands */
+		return value_new(d->arena, VALUE_ADDR, d->rec->args[arg]);
+	if (!strncmp(name, "ioprio_", 7))
+		return ioprio_value(d, (uint32_t)d->rec->args[arg]);
 	return value_new(d->arena, VALUE_HEX, d->rec->args[arg]);
 }
 

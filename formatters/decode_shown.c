@@ -20,13 +20,6 @@ struct shown_count { uint32_t command, count; };
 static const struct shown_count fcntl_counts[] = {
 	{ 1, 2 }, { 3, 2 }, { 9, 2 }, { 11, 2 }, { 1025, 2 }, { 1032, 2 }, { 1034, 2 },
 };
-static const struct shown_count prctl_counts[] = {
-	{ 1, 2 }, { 2, 2 }, { 3, 1 }, { 4, 2 }, { 5, 2 }, { 6, 2 }, { 7, 1 }, { 8, 2 }, { 9, 2 }, { 10, 2 }, { 11, 2 }, { 12, 2 }, { 13, 1 },
-	{ 14, 2 }, { 15, 2 }, { 16, 2 }, { 19, 2 }, { 20, 2 }, { 21, 1 }, { 22, 3 }, { 23, 2 }, { 24, 2 }, { 25, 2 }, { 26, 2 }, { 27, 1 },
-	{ 28, 2 }, { 29, 2 }, { 30, 1 }, { 31, 1 }, { 32, 1 }, { 36, 2 }, { 37, 2 }, { 40, 2 }, { 45, 2 }, { 46, 1 }, { 50, 2 }, { 51, 1 },
-	{ 63, 2 }, { 64, 1 }, { 0x59616d61, 2 },
-};
-static const struct shown_count arch_prctl_counts[] = { { 0x1011, 1 } };
 static const struct shown_count futex_counts[] = {
 	{ 0, 4 }, { 1, 3 }, { 2, 3 }, { 3, 5 }, { 4, 6 }, { 5, 6 }, { 6, 4 }, { 7, 2 }, { 8, 2 }, { 9, 5 }, { 10, 5 }, { 11, 5 }, { 12, 6 }, { 13, 4 },
 };
@@ -37,8 +30,7 @@ static const struct shown_count ioctl_counts[] = {
 };
 #define COUNTS(name, lead, mask, rows) { name, lead, mask, rows, sizeof(rows) / sizeof(*(rows)) }
 static const struct { const char *name; int lead; uint32_t mask; const struct shown_count *rows; size_t count; } commands[] = {
-	COUNTS("fcntl", 1, 0xffffffff, fcntl_counts), COUNTS("prctl", 0, 0xffffffff, prctl_counts),
-	COUNTS("arch_prctl", 0, 0xffffffff, arch_prctl_counts), COUNTS("futex", 1, 127, futex_counts),
+	COUNTS("fcntl", 1, 0xffffffff, fcntl_counts), COUNTS("futex", 1, 127, futex_counts),
 	COUNTS("ioctl", 1, 0xffffffff, ioctl_counts),
 };
 
@@ -69,12 +61,44 @@ static void hide_by_command(struct decode *d, int count, struct value *args[6])
 	}
 }
 
+/* A number nobody decoded further, as gen/commands has it. */
+static void retype(struct value *value, char kind)
+{
+	if (kind == '-')
+		value->hidden = true;
+	if (value->text || (value->type != VALUE_HEX && value->type != VALUE_ADDR))
+		return;
+	if (kind == 'p')
+		value->type = value->number ? VALUE_ADDR : VALUE_NULL;
+	if (kind != 'd')
+		return;
+	value->type = VALUE_INT;
+	value->number = (uint64_t)(int32_t)value->number;
+}
+
+static void apply_commands(struct decode *d, int count, struct value *args[6])
+{
+	for (uint32_t i = 0; i < command_row_count; i++) {
+		const struct command_row *row = &command_rows[i];
+
+		if (row->nr != d->rec->nr || row->command != (uint32_t)d->rec->args[0])
+			continue;
+		int kinds = (int)strlen(row->kinds);
+
+		for (int at = 0; at < kinds && at + 1 < count; at++)
+			retype(args[at + 1], row->kinds[at]);
+		hide_from(args, kinds + 1, count);
+		return;
+	}
+}
+
 void decode_hide_unused(struct decode *d, int count, struct value *args[6])
 {
 	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
 		if (!strcmp(rules[i].name, d->row->name) && !holds(&rules[i], d->rec->args[rules[i].lead]))
 			hide_from(args, rules[i].first, count);
 	hide_by_command(d, count, args);
+	apply_commands(d, count, args);
 	/* FUTEX_WAIT_BITSET and FUTEX_WAKE_BITSET have the mask last */
 	if (count > 5 && !strcmp(d->row->name, "futex") && ((d->rec->args[1] & 127) == 9 || (d->rec->args[1] & 127) == 10)) {
 		args[5]->hidden = false;

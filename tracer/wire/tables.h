@@ -101,6 +101,10 @@ extern const struct syscall_row syscalls_x86_64[];
 extern const uint32_t syscalls_x86_64_count;
 extern const char *const syscalls_i386_names[];   /* NULL where there is none */
 extern const uint32_t syscalls_i386_count;
+/* Generated from gen/commands: how the arguments behind a command print, one letter each. */
+struct command_row { int32_t nr; uint32_t command; const char *kinds; };
+extern const struct command_row command_rows[];
+extern const uint32_t command_row_count;
 /* Generated constant sets the formatters use by hand, as set_NAME: see gen/sets. */
 
 /* Generated: build/gen/libc_functions.c. record.via is an index into it, plus one. */
