@@ -152,6 +152,10 @@ static struct value *decode_flags(struct decode *d, int arg)
 		return decode_open_flags(d, number);
 	if (set == &set_mmap_flags || set == &set_mmap_types)
 		return join_flags(d, &set_mmap_types, 0xf, &set_mmap_flags, number);
+	if (set == &set_fanotify_init_flags)
+		return join_flags(d, &set_fanotify_class, 0xc, set, number);
+	if (set == &set_mempolicy_modes)
+		return join_flags(d, &set_mempolicy_numbers, 0x1fff, set, number);
 	if (set == &set_statx_flags) /* how to sync is a number of two bits, and 0 has a name */
 		return join_flags(d, &set_at_statx_sync, 0x6000, &set_statx_flags, number);
 	return value_set(d->arena, VALUE_FLAGS, number, set);
@@ -164,6 +168,12 @@ static struct value *decode_enum(struct decode *d, int arg)
 
 	if (set == &set_socket_types) /* flags come in the type's upper bits */
 		return join_flags(d, set, 0xf, &set_socket_flags, number);
+	if (set == &set_syslog_actions && constant_name(set, number)) { /* the number itself, too */
+		struct value *value = value_set(d->arena, VALUE_ENUM, number, set);
+
+		value->text = arena_printf(d->arena, "%u /* %s */", number, constant_name(set, number));
+		return value;
+	}
 	return value_set(d->arena, VALUE_ENUM, number, set);
 }
 

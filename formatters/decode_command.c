@@ -165,7 +165,7 @@ static struct value *futex_argument(struct decode *d, int arg)
 		value->text = "FUTEX_BITSET_MATCH_ANY";
 		return value;
 	}
-	return value_new(d->arena, op == 9 || op == 10 ? VALUE_HEX : VALUE_UINT, (uint32_t)d->rec->args[arg]);
+	return value_new(d->arena, arg == 5 && (op == 9 || op == 10) ? VALUE_HEX : VALUE_UINT, (uint32_t)d->rec->args[arg]);
 }
 
 static struct value *prctl_argument(struct decode *d, int arg)

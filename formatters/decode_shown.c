@@ -11,7 +11,6 @@ static const struct shown_when rules[] = {
 	{ "mknod", 2, 1, false, 0170000, { 0020000, 0060000, END_VALUES } },
 	{ "mknodat", 3, 2, false, 0170000, { 0020000, 0060000, END_VALUES } },
 	{ "mremap", 4, 3, true, 6, { 0 } },
-	{ "kcmp", 3, 2, false, 0xffffffff, { 0, 7, END_VALUES } },
 	{ "syslog", 1, 0, false, 0xffffffff, { 2, 3, 4, 8, END_VALUES } },
 };
 
@@ -20,6 +19,7 @@ struct shown_count { uint32_t command, count; };
 static const struct shown_count fcntl_counts[] = {
 	{ 1, 2 }, { 3, 2 }, { 9, 2 }, { 11, 2 }, { 1025, 2 }, { 1032, 2 }, { 1034, 2 },
 };
+static const struct shown_count kcmp_counts[] = { { 1, 3 }, { 2, 3 }, { 3, 3 }, { 4, 3 }, { 5, 3 }, { 6, 3 } };
 static const struct shown_count futex_counts[] = {
 	{ 0, 4 }, { 1, 3 }, { 2, 3 }, { 3, 5 }, { 4, 6 }, { 5, 6 }, { 6, 4 }, { 7, 2 }, { 8, 2 }, { 9, 5 }, { 10, 5 }, { 11, 5 }, { 12, 6 }, { 13, 4 },
 };
@@ -31,6 +31,7 @@ static const struct shown_count ioctl_counts[] = {
 #define COUNTS(name, lead, mask, rows) { name, lead, mask, rows, sizeof(rows) / sizeof(*(rows)) }
 static const struct { const char *name; int lead; uint32_t mask; const struct shown_count *rows; size_t count; } commands[] = {
 	COUNTS("fcntl", 1, 0xffffffff, fcntl_counts), COUNTS("futex", 1, 127, futex_counts),
+	COUNTS("kcmp", 2, 0xffffffff, kcmp_counts),
 	COUNTS("ioctl", 1, 0xffffffff, ioctl_counts),
 };
 
@@ -105,4 +106,6 @@ void decode_hide_unused(struct decode *d, int count, struct value *args[6])
 		args[4]->hidden = true;
 		args[3]->hidden = (d->rec->args[1] & 127) == 10;
 	}
+	if (count > 5 && !strcmp(d->row->name, "futex") && ((d->rec->args[1] & 127) == 6 || (d->rec->args[1] & 127) == 13))
+		args[2]->hidden = true; /* FUTEX_LOCK_PI takes no value */
 }

@@ -5,7 +5,6 @@
 #define LEVEL_SOCKET 1
 #define SO_LINGER 13
 #define SO_PEERCRED 17
-#define SO_TIMEOUTS_OLD(name) ((name) == 20 || (name) == 21)
 #define SO_FILTER 26 /* SO_ATTACH_FILTER, and SO_GET_FILTER when it is asked for */
 
 /* Levels whose options have a set; the others only say of what kind an unknown one is. */
@@ -13,10 +12,10 @@ static const struct { uint32_t level; const struct constant_set *set; const char
 	{ 0, &set_ip_options, "IP_???" }, { 1, &set_so_options, "SO_???" }, { 6, &set_tcp_options, "TCP_???" },
 	{ 17, &set_udp_options, "UDP_???" }, { 41, &set_ipv6_options, "IPV6_???" }, { 132, &set_sctp_options, "SCTP_???" },
 	{ 255, NULL, "RAW_???" }, { 256, NULL, "IPX_???" }, { 257, NULL, "AX25_???" }, { 261, NULL, "DN_???" },
-	{ 263, &set_packet_options, "PACKET_???" }, { 266, NULL, "IRLMP_???" }, { 268, NULL, "LLC_OPT_???" },
+	{ 263, &set_packet_options, "PACKET_???" }, { 266, NULL, "IRLMP_???" }, 
 	{ 269, NULL, "DCCP_SOCKOPT_???" }, { 270, &set_netlink_options, "NETLINK_???" }, { 271, NULL, "TIPC_???" },
 	{ 272, NULL, "RXRPC_???" }, { 273, NULL, "PPPOL2TP_SO_???" }, { 274, NULL, "BT_???" }, { 275, NULL, "PNPIPE_???" },
-	{ 276, NULL, "RDS_???" }, { 277, NULL, "SO_???" }, { 278, NULL, "CAIFSO_???" }, { 279, NULL, "ALG_???" }, { 280, NULL, "NFC_LLCP_???" },
+	{ 276, NULL, "RDS_???" }, { 277, NULL, "SO_???" }, { 278, NULL, "CAIFSO_???" }, { 279, NULL, "ALG_???" }, 
 	{ 281, NULL, "KCM_???" }, { 282, NULL, "TLS_???" }, { 283, NULL, "XDP_???" },
 };
 
@@ -51,6 +50,16 @@ static struct value *ints(struct decode *d, const uint8_t *at, size_t count, con
 	return value;
 }
 
+/* Options of SOL_SOCKET that are an int however long they are said to be: a bit each. */
+static bool is_int(uint32_t level, uint32_t name)
+{
+	static const uint64_t bits[2] = { 0x91227f3f680ddfe6ull, 0x273ull };
+
+	if (level == 270) /* SOL_NETLINK */
+		return constant_name(&set_netlink_options, name);
+	return level == LEVEL_SOCKET && name < 128 && bits[name / 64] >> name % 64 & 1;
+}
+
 static struct value *option_value(struct decode *d, int arg)
 {
 	static const char *const linger[] = { "l_onoff", "l_linger" }, *const cred[] = { "pid", "uid", "gid" };
@@ -69,7 +78,7 @@ static struct value *option_value(struct decode *d, int arg)
 	}
 	if (level == LEVEL_SOCKET && name == SO_FILTER)
 		return decode_address(d, arg);
-	if ((out && piece->size != 4) || (level == LEVEL_SOCKET && SO_TIMEOUTS_OLD(name)))
+	if (piece->full != 4 && (out || !is_int(level, name)))
 		return decode_bytes(d, piece_data(piece), piece->size, piece->full, d->options->string_limit);
 	value_add(list, NULL, value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32(piece_data(piece))));
 	return list;
