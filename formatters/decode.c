@@ -64,7 +64,7 @@ static struct value *decode_string(struct decode *d, int arg)
 
 	if (!piece)
 		return decode_address(d, arg);
-	return string_piece(d, piece, path ? 4096 : d->options->string_limit);
+	return string_piece(d, piece, path ? 4095 : d->options->string_limit);
 }
 
 static uint64_t length_of(struct decode *d, int arg)
@@ -152,6 +152,10 @@ static struct value *decode_flags(struct decode *d, int arg)
 		return decode_open_flags(d, number);
 	if (set == &set_mmap_flags || set == &set_mmap_types)
 		return join_flags(d, &set_mmap_types, 0xf, &set_mmap_flags, number);
+	if (set == &set_fanotify_init_flags)
+		return join_flags(d, &set_fanotify_class, 0xc, set, number);
+	if (set == &set_mempolicy_modes)
+		return join_flags(d, &set_mempolicy_numbers, 0x1fff, set, number);
 	if (set == &set_statx_flags) /* how to sync is a number of two bits, and 0 has a name */
 		return join_flags(d, &set_at_statx_sync, 0x6000, &set_statx_flags, number);
 	return value_set(d->arena, VALUE_FLAGS, number, set);
@@ -164,6 +168,12 @@ static struct value *decode_enum(struct decode *d, int arg)
 
 	if (set == &set_socket_types) /* flags come in the type's upper bits */
 		return join_flags(d, set, 0xf, &set_socket_flags, number);
+	if (set == &set_syslog_actions && constant_name(set, number)) { /* the number itself, too */
+		struct value *value = value_set(d->arena, VALUE_ENUM, number, set);
+
+		value->text = arena_printf(d->arena, "%u /* %s */", number, constant_name(set, number));
+		return value;
+	}
 	return value_set(d->arena, VALUE_ENUM, number, set);
 }
 
@@ -221,8 +231,8 @@ static struct value *decode_array(struct decode *d, int arg)
 	}
 	if (row->struct_id == STRUCT_DIRENT64)
 		return decode_struct(d, STRUCT_DIRENT64, piece ? piece_data(piece) : NULL, piece ? piece->size : 0) ?: decode_address(d, arg);
-	if (!d->rec->args[arg] || !size || (!piece && count))
-		return !count && d->rec->args[arg] == 0 && row->direction == DIR_INOUT ? list : decode_address(d, arg);
+	if (!d->rec->args[arg] || !size || (!piece && (count || d->failed)))
+		return decode_address(d, arg);
 	for (uint64_t i = 0; piece && i < count; i++) {
 		struct value *item = (i + 1) * size <= piece->size ?
 			decode_struct(d, row->struct_id, (const uint8_t *)piece_data(piece) + i * size, size) : NULL;
@@ -343,9 +353,13 @@ static struct value *decode_pointed(struct decode *d, int arg)
 	const struct piece *piece = piece_of(d, arg);
 	struct value *value = NULL;
 
-	if (d->row->ret == RET_SELECT || row->struct_id == STRUCT_CLONE_ARGS)
+	if (d->row->ret == RET_SELECT || (d->row->ret == RET_POLL && row->kind == ARG_STRUCT) || row->struct_id == STRUCT_CLONE_ARGS)
 		piece = piece_find(d->rec, arg, PIECE_MEM, 0, PHASE_ENTRY);
+	if (row->kind == ARG_IOVEC && d->failed) /* where the data would have gone */
+		piece = piece_find(d->rec, arg, PIECE_MEM, 0, -1);
 	if (!piece || piece->status != PIECE_OK)
+		return decode_address(d, arg);
+	if (row->kind == ARG_SIGSET && row->len_from == LEN_ARG && d->rec->args[row->len_arg % 6] != 8)
 		return decode_address(d, arg);
 	if (row->struct_id == STRUCT_CLONE_ARGS && piece->size >= 64)
 		return clone3_args(d, piece_data(piece), piece->size);
@@ -357,16 +371,26 @@ static struct value *decode_pointed(struct decode *d, int arg)
 		value = decode_sockaddr(d, piece_data(piece), piece->size, length_of(d, arg));
 	else if (row->kind == ARG_IOVEC)
 		value = decode_iovec(d, arg, piece_data(piece), piece->size / 16,
-			row->direction == DIR_OUT || !strncmp(d->row->name, "readv", 5) ? d->rec->ret : -1);
+			row->direction == DIR_OUT ? d->rec->ret : -1);
 	else if (row->kind == ARG_WSTATUS && piece->size >= 4 && d->rec->ret > 0)
 		value = decode_wstatus(d, get_u32(piece_data(piece)));
 	return value ? value : decode_address(d, arg);
+}
+
+/* strace reads all of epoll_pwait's arguments at its end, and none when it failed. */
+static bool unread(const struct decode *d, int arg)
+{
+	return d->failed && arg > 2 && !strncmp(d->row->name, "epoll_pwait", 11) && d->row->args[arg].kind != ARG_INT &&
+		d->row->args[arg].kind != ARG_ULONG;
 }
 
 struct value *decode_arg(struct decode *d, int arg)
 {
 	const struct arg_row *row = &d->row->args[arg];
 	uint64_t raw = d->rec->args[arg];
+
+	if (unread(d, arg))
+		return value_new(d->arena, raw ? VALUE_ADDR : VALUE_NULL, raw);
 
 	switch ((enum arg_kind)row->kind) {
 	case ARG_INT: case ARG_PID: return value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)raw);
@@ -404,43 +428,11 @@ struct value *decode_arg(struct decode *d, int arg)
 			(unsigned long long)((raw & 0xff) | (raw >> 12 & 0xfff00)));
 		return value;
 	}
+	case ARG_IPC_KEY: return decode_ipc_key(d, (uint32_t)raw);
+	case ARG_IPC_FLAGS: return decode_ipc_flags(d, row->set, (uint32_t)raw);
 	case ARG_NONE: case ARG_HEX: case ARG_MMSGHDR: break;
 	}
 	return value_new(d->arena, VALUE_HEX, raw);
-}
-
-/* Arguments a flag or command makes meaningless do not print. */
-static void hide_unused(struct decode *d, int count, struct value *args[6])
-{
-	const uint64_t *raw = d->rec->args;
-	const char *name = d->row->name;
-	int open = !strcmp(name, "open") ? 1 : !strcmp(name, "openat") ? 2 : -1;
-	int mknod = !strcmp(name, "mknod") ? 1 : !strcmp(name, "mknodat") ? 2 : -1;
-
-	if (open >= 0 && count > open + 1)
-		args[open + 1]->hidden = !(raw[open] & 0100) && (raw[open] & 020200000) != 020200000;
-	if (mknod >= 0 && count > mknod + 1)
-		args[mknod + 1]->hidden = (raw[mknod] & 0170000) != 0020000 && (raw[mknod] & 0170000) != 0060000;
-	if (!strcmp(name, "fcntl") && (raw[1] == 1 || raw[1] == 3 || raw[1] == 9 || raw[1] == 11 || raw[1] == 1025 ||
-	    raw[1] == 1032 || raw[1] == 1034))
-		args[2]->hidden = true;
-	if (!strcmp(name, "ioctl") && ((uint32_t)raw[1] == 0x5450 || (uint32_t)raw[1] == 0x5451)) /* FIONCLEX, FIOCLEX */
-		args[2]->hidden = true;
-	if (!strcmp(name, "prctl")) {
-		/* options that use one argument, or none */
-		static const uint8_t used[64] = { [1] = 2, [2] = 2, [3] = 1, [4] = 2, [7] = 1, [8] = 2, [15] = 2, [16] = 2, [21] = 1,
-			[22] = 3, [23] = 2, [24] = 2, [27] = 1, [28] = 2, [29] = 2, [30] = 1, [36] = 2, [37] = 2 };
-		for (int i = raw[0] < 64 && used[raw[0]] ? used[raw[0]] : 6; i < count; i++)
-			args[i]->hidden = true;
-	}
-	if (!strcmp(name, "futex")) {
-		static const int shown[] = { 4, 3, 3, 5, 6, 6, 4, 2, 2, 5, 5, 6, 6, 4 };
-		uint32_t op = raw[1] & 127;
-		for (int i = op < 14 ? shown[op] : 6; i < count; i++)
-			args[i]->hidden = true;
-		if (op == 9 && count > 5)
-			args[5]->hidden = false, args[4]->hidden = true;
-	}
 }
 
 int decode_args(struct decode *d, struct value *args[6])
@@ -451,8 +443,9 @@ int decode_args(struct decode *d, struct value *args[6])
 		args[i] = decode_arg(d, i);
 		args[i]->name = d->row->args[i].name;
 		args[i]->bare = true;
+		args[i]->hidden = args[i]->hidden || d->row->args[i].kind == ARG_NONE;
 	}
-	hide_unused(d, count, args);
+	decode_hide_unused(d, count, args);
 	return count;
 }
 

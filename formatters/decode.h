@@ -19,6 +19,8 @@ const char *decode_ret_note(struct decode *d);
 /* Arguments the text shows; fills `args` in kernel order. Returns how many there are. */
 int decode_args(struct decode *d, struct value *args[6]);
 struct value *decode_arg(struct decode *d, int arg);
+/* Arguments a flag or command makes meaningless are hidden. */
+void decode_hide_unused(struct decode *d, int count, struct value *args[6]);
 
 /* The bytes at an argument, at least `size` of them, or NULL. `phase` as piece_find(). */
 const uint8_t *decode_mem(struct decode *d, int arg, size_t size, int phase);
@@ -33,7 +35,10 @@ struct value *decode_iovec(struct decode *d, int arg, const uint8_t *iov, uint64
 struct value *decode_wstatus(struct decode *d, uint32_t status);
 struct value *decode_siginfo(struct decode *d, const siginfo_t *info);
 struct value *decode_command(struct decode *d, int arg); /* NULL: not known */
+struct value *decode_sockopt(struct decode *d, int arg); /* the name or the value of a socket option */
 struct value *decode_clone(struct decode *d, struct value *args[6]);
+struct value *decode_ipc_key(struct decode *d, uint32_t key);
+struct value *decode_ipc_flags(struct decode *d, const struct constant_set *set, uint32_t number);
 struct value *decode_signal_number(struct decode *d, int number);
 struct value *decode_ticks(struct decode *d, uint64_t ticks); /* clock_t: hundredths of a second */
 struct value *decode_file_mode(struct decode *d, uint64_t mode); /* type, set-id bits, permissions */

@@ -16,6 +16,10 @@ static struct value *ioctl_request(struct decode *d, uint32_t request)
 		value->text = both[request - 0x5402];
 	else if (request == 0x40049409)
 		value->text = "BTRFS_IOC_CLONE or FICLONE";
+	else if (request == 0x4020940d)
+		value->text = "BTRFS_IOC_CLONE_RANGE or FICLONERANGE";
+	else if (request == 0xc0189436)
+		value->text = "BTRFS_IOC_FILE_EXTENT_SAME or FIDEDUPERANGE";
 	else if (!constant_name(&set_ioctls, request))
 		value->text = arena_printf(d->arena, "_IOC(%s, %#x, %#x, %#x)", ways[request >> 30], request >> 8 & 255,
 			request & 255, request >> 16 & 0x3fff);
@@ -45,8 +49,8 @@ static void term_word(struct decode *d, struct value *to, const char *name, uint
 	struct buf text = { 0 };
 
 	buf_puts(&text, fields);
+	buf_puts(&text, *fields ? "|" : ""); /* strace puts it even when nothing follows */
 	if (word & ~mask) {
-		buf_puts(&text, *fields ? "|" : "");
 		text_flags(&text, word & ~mask, set);
 	}
 	value->text = arena_printf(d->arena, "%.*s", (int)text.len, text.len ? text.data : ""); /* strace prints nothing for 0 */
@@ -71,6 +75,32 @@ static struct value *termios_value(struct decode *d, const uint8_t *at)
 	return value;
 }
 
+/* Requests with a number, and those with a pointer that is NULL when it is 0; of all others strace knows only the name. */
+static const uint32_t ioctl_ints[] = {
+	0x5409, 0x540e, 0x5425, 0x1262, 0x1264, 0x4c00, 0x4c06, 0x4c08, 0x4c09, 0x4c80, 0x4c81,
+};
+static const struct { uint32_t first, last; } ioctl_pointers[] = {
+	{ 0x5401, 0x5408 }, { 0x540f, 0x541b }, { 0x5420, 0x5424 }, { 0x5429, 0x5432 }, { 0x5452, 0x5452 }, { 0x8901, 0x89ff },
+	{ 0x1260, 0x127f }, { 0x4c02, 0x4c05 }, { 0x4c0a, 0x4c0a },
+};
+
+static bool is_pointer_ioctl(uint32_t request)
+{
+	for (size_t i = 0; i < sizeof(ioctl_pointers) / sizeof(*ioctl_pointers); i++)
+		if (request >= ioctl_pointers[i].first && request <= ioctl_pointers[i].last)
+			return true;
+	return (request >> 8 & 255) == 'f' || (request >> 8 & 255) == 'X' || (request >> 8 & 255) == 0x94 ||
+		((request >> 8 & 255) == 'T' && request >> 30) || ((request >> 8 & 255) == 0x12 && request >> 30);
+}
+
+static struct value *ioctl_plain(struct decode *d, uint32_t request, int arg)
+{
+	for (size_t i = 0; i < sizeof(ioctl_ints) / sizeof(*ioctl_ints); i++)
+		if (ioctl_ints[i] == request)
+			return value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)d->rec->args[arg]);
+	return is_pointer_ioctl(request) ? decode_address(d, arg) : value_new(d->arena, VALUE_HEX, d->rec->args[arg]);
+}
+
 static struct value *ioctl_argument(struct decode *d, int arg)
 {
 	const uint8_t *at = d->failed || !d->exiting ? NULL : decode_mem(d, arg, 4, -1);
@@ -89,7 +119,7 @@ static struct value *ioctl_argument(struct decode *d, int arg)
 		return termios_value(d, at);
 	at = d->failed || !d->exiting ? NULL : decode_mem(d, arg, 8, -1);
 	if (request != 0x5413 || !at)
-		return decode_address(d, arg);
+		return ioctl_plain(d, request, arg);
 	value = value_new(d->arena, VALUE_STRUCT, 0);
 	static const char *const names[] = { "ws_row", "ws_col", "ws_xpixel", "ws_ypixel" };
 	for (int i = 0; i < 4; i++)
@@ -135,7 +165,7 @@ static struct value *futex_argument(struct decode *d, int arg)
 		value->text = "FUTEX_BITSET_MATCH_ANY";
 		return value;
 	}
-	return value_new(d->arena, op == 9 || op == 10 ? VALUE_HEX : VALUE_UINT, (uint32_t)d->rec->args[arg]);
+	return value_new(d->arena, arg == 5 && (op == 9 || op == 10) ? VALUE_HEX : VALUE_UINT, (uint32_t)d->rec->args[arg]);
 }
 
 static struct value *prctl_argument(struct decode *d, int arg)
@@ -178,52 +208,9 @@ static struct value *socket_protocol(struct decode *d, int arg)
 	return value_new(d->arena, VALUE_UINT, number);
 }
 
-#define LEVEL_IP 0
-#define LEVEL_SOCKET 1
-#define LEVEL_TCP 6
-#define LEVEL_IPV6 41
-static struct value *sockopt_name(struct decode *d, int arg)
-{
-	uint32_t level = (uint32_t)d->rec->args[1];
-	const struct constant_set *set = level == LEVEL_SOCKET ? &set_so_options : level == LEVEL_TCP ? &set_tcp_options :
-		level == LEVEL_IP ? &set_ip_options : level == LEVEL_IPV6 ? &set_ipv6_options : NULL;
-
-	return set ? value_set(d->arena, VALUE_ENUM, (uint32_t)d->rec->args[arg], set) :
-		value_new(d->arena, VALUE_HEX, (uint32_t)d->rec->args[arg]);
-}
-
-/* The three ints or less of an option's struct, by name. */
-static struct value *sockopt_struct(struct decode *d, const uint8_t *at, size_t size, const char *const names[])
-{
-	struct value *value = value_new(d->arena, VALUE_STRUCT, 0);
-
-	for (size_t i = 0; i < size / 4; i++)
-		value_add(value, names[i], value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32(at + i * 4)));
-	return value;
-}
-
-static struct value *sockopt_value(struct decode *d, int arg)
-{
-	static const char *const linger[] = { "l_onoff", "l_linger" }, *const cred[] = { "pid", "uid", "gid" };
-	bool out = d->row->args[arg].direction == DIR_OUT, socket = (uint32_t)d->rec->args[1] == LEVEL_SOCKET;
-	const struct piece *piece = piece_find(d->rec, arg, PIECE_MEM, 0, -1);
-	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
-
-	if (!piece || piece->status || (out && (d->failed || !d->exiting)))
-		return decode_address(d, arg);
-	if (socket && d->rec->args[2] == 13 && piece->size == 8) /* SO_LINGER */
-		return sockopt_struct(d, piece_data(piece), 8, linger);
-	if (socket && d->rec->args[2] == 17 && piece->size == 12) /* SO_PEERCRED */
-		return sockopt_struct(d, piece_data(piece), 12, cred);
-	if (piece->size != 4)
-		return decode_bytes(d, piece_data(piece), piece->size, piece->full, d->options->string_limit);
-	value_add(list, NULL, value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32(piece_data(piece))));
-	return list;
-}
-
 static struct value *network_argument(struct decode *d, int arg)
 {
-	return !strncmp(d->row->name, "socket", 6) ? socket_protocol(d, arg) : arg == 2 ? sockopt_name(d, arg) : sockopt_value(d, arg);
+	return !strncmp(d->row->name, "socket", 6) ? socket_protocol(d, arg) : decode_sockopt(d, arg);
 }
 
 /* A set of CPUs: "[0 1]". */
@@ -248,6 +235,17 @@ static struct value *affinity_argument(struct decode *d, int arg)
 	return list;
 }
 
+static struct value *ioprio_value(struct decode *d, uint32_t priority)
+{
+	static const char *const classes[] = { "IOPRIO_CLASS_NONE", "IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE" };
+	struct value *value = value_new(d->arena, VALUE_UINT, priority);
+	uint32_t class = priority >> 13, level = priority & 0x1fff;
+
+	value->text = class < 4 ? arena_printf(d->arena, "IOPRIO_PRIO_VALUE(%s, %u)", classes[class], level) :
+		arena_printf(d->arena, "IOPRIO_PRIO_VALUE(%#x /* IOPRIO_CLASS_??? */, %u)", class, level);
+	return value;
+}
+
 struct value *decode_command(struct decode *d, int arg)
 {
 	const char *name = d->row->name;
@@ -268,6 +266,10 @@ struct value *decode_command(struct decode *d, int arg)
 		return affinity_argument(d, arg);
 	if (!strcmp(name, "prctl"))
 		return prctl_argument(d, arg);
+	if (!strcmp(name, "ptrace") || !strcmp(name, "arch_prctl")) /* gen/commands knows better for most commands */
+		return value_new(d->arena, VALUE_ADDR, d->rec->args[arg]);
+	if (!strncmp(name, "ioprio_", 7))
+		return ioprio_value(d, (uint32_t)d->rec->args[arg]);
 	return value_new(d->arena, VALUE_HEX, d->rec->args[arg]);
 }
 

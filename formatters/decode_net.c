@@ -80,7 +80,9 @@ struct value *decode_iovec(struct decode *d, int arg, const uint8_t *iov, uint64
 		if (bytes >= 0 && (uint64_t)bytes < there)
 			there = (uint64_t)bytes;
 		bytes -= bytes >= 0 ? (int64_t)there : 0;
-		if (piece && !piece->status)
+		if (!there && base && !(d->failed || !d->exiting)) /* nothing went there */
+			value_add(item, "iov_base", decode_bytes(d, (const uint8_t *)"", 0, 0, 1));
+		else if (piece && !piece->status)
 			value_add(item, "iov_base", decode_bytes(d, piece_data(piece), piece->size < there ? piece->size : there, there,
 				d->options->string_limit));
 		else
@@ -126,8 +128,14 @@ struct value *decode_msghdr(struct decode *d, int arg)
 	const struct piece *name = piece_find(d->rec, arg, PIECE_NAME, 0, -1), *iov = piece_find(d->rec, arg, PIECE_IOV, 0, -1);
 	struct value *value = value_new(d->arena, VALUE_STRUCT, 0), *item;
 
-	if (!at || (receive && (d->failed || !d->exiting)))
+	if (receive && d->failed) /* all that is known is how much room the name had */
+		at = decode_mem(d, arg, 16, PHASE_ENTRY);
+	if (!at || (receive && !d->exiting))
 		return decode_address(d, arg);
+	if (receive && d->failed) {
+		value_add(value, "msg_namelen", value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32(at + 8)));
+		return value;
+	}
 	item = name && !name->status ? decode_sockaddr(d, piece_data(name), name->size, get_u32(at + 8)) : NULL;
 	value_add(value, "msg_name", item ? item : value_new(d->arena, get_u64(at) ? VALUE_ADDR : VALUE_NULL, get_u64(at)));
 	value_add(value, "msg_namelen", value_new(d->arena, VALUE_INT, get_u32(at + 8)));

@@ -124,6 +124,8 @@ struct value *decode_siginfo(struct decode *d, const siginfo_t *info)
 	struct value *value = value_new(d->arena, VALUE_STRUCT, 0);
 	int number = info->si_signo;
 
+	if (!number && !info->si_code && !info->si_pid && !info->si_uid) /* strace: {} */
+		return value;
 	value_add(value, "si_signo", decode_signal_number(d, number));
 	value_add(value, "si_code", value_set(d->arena, VALUE_ENUM, (uint64_t)(int64_t)info->si_code, codes_of(info)));
 	if (info->si_code == SI_USER || info->si_code == SI_TKILL)

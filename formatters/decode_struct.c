@@ -13,8 +13,9 @@ struct layout { uint16_t size; const struct member *members; };
 
 #define MEMBERS(name) static const struct member name[]
 #define END { 0, 0, 0, 0, 0, 0, 0 }
-MEMBERS(timespec) = { { "tv_sec", 0, 8, M_INT, 0, 0, 0 }, { "tv_nsec", 8, 8, M_INT, 0, 0, 0 }, END };
-MEMBERS(timeval) = { { "tv_sec", 0, 8, M_INT, 0, 0, 0 }, { "tv_usec", 8, 8, M_INT, 0, 0, 0 }, END };
+MEMBERS(timespec) = { { "tv_sec", 0, 8, M_INT, 0, 0, 0 }, { "tv_nsec", 8, 8, M_UINT, 0, 0, 0 }, END };
+MEMBERS(sigframe) = { { "mask", 0, 8, M_SIGSET, 0, 0, 0 }, END };
+MEMBERS(timeval) = { { "tv_sec", 0, 8, M_INT, 0, 0, 0 }, { "tv_usec", 8, 8, M_UINT, 0, 0, 0 }, END };
 MEMBERS(timezone_) = { { "tz_minuteswest", 0, 4, M_INT, 0, 0, 0 }, { "tz_dsttime", 4, 4, M_INT, 0, 0, 0 }, END };
 MEMBERS(itimerval) = { { "it_interval", 0, 16, M_STRUCT, 0, STRUCT_TIMEVAL, 0 }, { "it_value", 16, 16, M_STRUCT, 0, STRUCT_TIMEVAL, 0 }, END };
 MEMBERS(itimerspec) = { { "it_interval", 0, 16, M_STRUCT, 0, STRUCT_TIMESPEC, 0 }, { "it_value", 16, 16, M_STRUCT, 0, STRUCT_TIMESPEC, 0 }, END };
@@ -35,7 +36,6 @@ MEMBERS(pollfd) = { { "fd", 0, 4, M_INT, 0, 0, 0 }, { "events", 4, 2, M_FLAGS, 0
 MEMBERS(stack) = { { "ss_sp", 0, 8, M_ADDR, 0, 0, 0 }, { "ss_flags", 8, 4, M_FLAGS, 0, 0, &set_sigaltstack_flags }, { "ss_size", 16, 8, M_UINT, 0, 0, 0 }, END };
 MEMBERS(flock_) = { { "l_type", 0, 2, M_ENUM, 0, 0, &set_lock_types }, { "l_whence", 2, 2, M_ENUM, 0, 0, &set_seek_whence },
 	{ "l_start", 8, 8, M_DECIMAL, 0, 0, 0 }, { "l_len", 16, 8, M_DECIMAL, 0, 0, 0 }, END };
-MEMBERS(sched) = { { "sched_priority", 0, 4, M_INT, 0, 0, 0 }, END };
 MEMBERS(how) = { { "flags", 0, 8, M_FLAGS, 0, 0, &set_open_flags }, { "mode", 8, 8, M_MODE, 0, 0, 0 },
 	{ "resolve", 16, 8, M_FLAGS, 0, 0, &set_openat2_resolve }, END };
 MEMBERS(clone3) = { { "flags", 0, 8, M_FLAGS, 0, 0, &set_clone3_flags }, { "child_tid", 16, 8, M_ADDR, 0, 0, 0 }, { "parent_tid", 24, 8, M_ADDR, 0, 0, 0 },
@@ -64,10 +64,10 @@ MEMBERS(statx_) = { { "stx_mask", 0, 4, M_FLAGS, 0, 0, &set_statx_mask }, { "stx
 	{ "stx_size", 40, 8, M_DECIMAL, 0, 0, 0 }, { "stx_blocks", 48, 8, M_UINT, 1, 0, 0 }, END };
 
 static const struct layout layouts[STRUCT_COUNT] = {
-	[STRUCT_TIMESPEC] = { 16, timespec }, [STRUCT_TIMEVAL] = { 16, timeval }, [STRUCT_TIMEZONE] = { 8, timezone_ },
+	[STRUCT_TIMESPEC] = { 16, timespec }, [STRUCT_SIGFRAME] = { 8, sigframe }, [STRUCT_TIMEVAL] = { 16, timeval }, [STRUCT_TIMEZONE] = { 8, timezone_ },
 	[STRUCT_ITIMERVAL] = { 32, itimerval }, [STRUCT_ITIMERSPEC] = { 32, itimerspec }, [STRUCT_RLIMIT] = { 16, rlimit },
 	[STRUCT_RUSAGE] = { 144, rusage }, [STRUCT_UTSNAME] = { 390, utsname }, [STRUCT_TMS] = { 32, tms }, [STRUCT_POLLFD] = { 8, pollfd },
-	[STRUCT_STACK_T] = { 24, stack }, [STRUCT_FLOCK] = { 32, flock_ }, [STRUCT_SCHED_PARAM] = { 4, sched }, [STRUCT_OPEN_HOW] = { 24, how },
+	[STRUCT_STACK_T] = { 24, stack }, [STRUCT_FLOCK] = { 32, flock_ }, [STRUCT_SCHED_PARAM] = { 4, NULL }, [STRUCT_OPEN_HOW] = { 24, how },
 	[STRUCT_CLONE_ARGS] = { 64, clone3 }, [STRUCT_CAP_HEADER] = { 8, capheader }, [STRUCT_UTIMBUF] = { 16, utimbuf },
 	[STRUCT_STATFS] = { 120, statfs_ }, [STRUCT_SYSINFO] = { 112, sysinfo_ }, [STRUCT_STAT] = { 144, stat_ }, [STRUCT_STATX] = { 256, statx_ },
 	[STRUCT_U32] = { 4, NULL }, [STRUCT_U64] = { 8, NULL }, [STRUCT_EPOLL_EVENT] = { 12, NULL }, [STRUCT_SIGACTION] = { 32, NULL },
@@ -206,6 +206,9 @@ static struct value *special_struct(struct decode *d, int id, const uint8_t *at)
 	switch (id) {
 	case STRUCT_U32: return value_new(d->arena, VALUE_UINT, get_u32(at));
 	case STRUCT_U64: return value_new(d->arena, VALUE_UDECIMAL, get_u64(at));
+	case STRUCT_SCHED_PARAM:
+		value_add(list, NULL, value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32(at)));
+		return list;
 	case STRUCT_SIGACTION: return sigaction_value(d, at);
 	case STRUCT_EPOLL_EVENT: return epoll_value(d, at);
 	case STRUCT_SIGINFO:
@@ -266,6 +269,10 @@ struct value *decode_struct(struct decode *d, int id, const uint8_t *bytes, size
 	device = id == STRUCT_STAT && ((get_u32(bytes + 24) & 0170000) == 0020000 || (get_u32(bytes + 24) & 0170000) == 0060000);
 	for (const struct member *m = layouts[id].members; m->name; m++) {
 		if (id == STRUCT_STAT && ((m->id == 1 && !device) || (m->id == 2 && device)))
+			continue;
+		if (id == STRUCT_OPEN_HOW && m->offset == 8 && !(get_u64(bytes) & 020000100) && !get_u64(bytes + 8))
+			continue;
+		if (id == STRUCT_POLLFD && m->offset == 4 && (int32_t)get_u32(bytes) < 0)
 			continue;
 		if (id == STRUCT_CLONE_ARGS && !clone_member_shown(m, get_u64(bytes)))
 			continue;

@@ -20,12 +20,16 @@ enum event_type {
 	EVENT_EXIT,    /* the same syscall ends: record complete */
 	EVENT_SIGNAL, EVENT_STOP, EVENT_EXITED, EVENT_PROCESS, EVENT_NOTE, EVENT_LOST
 };
-enum call_state { CALL_DONE, CALL_UNFINISHED /* thread died in it: "= ?" */, CALL_INTERRUPTED /* ERESTART* */, CALL_DETACHED };
+enum call_state {
+	CALL_DONE, CALL_UNFINISHED /* thread died in it: "= ?" */, CALL_INTERRUPTED /* ERESTART* */, CALL_DETACHED,
+	CALL_UNAVAILABLE /* it ended, but nobody saw its result */
+};
 enum raw_state { RAW_NO, RAW_YES, RAW_UNKNOWN };
 
 struct event {
 	enum event_type type;
 	int32_t pid, tid;
+	bool show_pid;               /* text: prefix as strace does in an -o file: "%-5d "; on stderr "[pid %5d] " */
 	const char *comm;            /* never NULL */
 	uint64_t id;                 /* the same for ENTER and EXIT of one call */
 	uint64_t ts_ns;              /* since trace start; of this moment (ENTER: start, EXIT: end) */
@@ -38,7 +42,7 @@ struct event {
 	/* others */
 	const siginfo_t *siginfo;    /* SIGNAL */
 	int status;                  /* EXITED: wait status; STOP: signal number */
-	int32_t parent_tid;          /* PROCESS */
+	int32_t parent_tid;          /* PROCESS; of an exec: the calling thread's id before it */
 	const char *what;            /* PROCESS: "start", "fork", "vfork", "clone", "exec"; NOTE: the text; exec's path is in `path` */
 	const char *path;
 	uint64_t count;              /* LOST */
@@ -53,7 +57,7 @@ struct format_options {
 	bool fd_paths;               /* -y */
 	bool verbose;                /* -v */
 	int hex_strings;             /* -x 1, -xx 2 */
-	bool show_pid;               /* text: prefix as strace does in an -o file: "%-5d "; on stderr "[pid %5d] " */
+	bool hide_exec_thread;       /* -e quiet=thread-execve: no line for an exec by a thread that is not the leader */
 	bool output_is_file;         /* -o was given */
 	bool via;                    /* --via: append via information */
 	uint32_t columns;            /* -a, 40 */
@@ -75,9 +79,11 @@ extern const struct formatter_ops formatter_text, formatter_json, formatter_json
 
 /* -c, -C */
 struct summary;
-struct summary *summary_open(bool wall_clock);
+/* `columns`: as strace -U, a valid list. NULL: out of memory. */
+struct summary *summary_open(const char *columns);
+int summary_columns_valid(const char *columns);
 void summary_event(struct summary *s, const struct event *event);
-/* sort: "time", "calls", "errors", "name", "nothing"; as strace -S */
+/* sort: a column of -U, or "nothing"; as strace -S */
 int summary_sort_valid(const char *sort);
 void summary_close(struct summary *s, FILE *out, const char *sort);
 

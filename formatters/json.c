@@ -94,8 +94,8 @@ static void put_ret(struct formatter *f, struct decode *d, enum call_state state
 	const char *format = kind == RET_HEX ? "{\"value\":\"0x%llx\"" : kind == RET_OFFSET ? "{\"value\":\"%lld\"" : "{\"value\":%lld";
 
 	buf_puts(&f->line, ",\"ret\":");
-	if (state == CALL_UNFINISHED) {
-		buf_puts(&f->line, "null,\"state\":\"unfinished\"");
+	if (state == CALL_UNFINISHED || state == CALL_UNAVAILABLE) {
+		buf_printf(&f->line, "null,\"state\":\"%s\"", state == CALL_UNFINISHED ? "unfinished" : "unavailable");
 		return;
 	}
 	if (d->failed) {
@@ -157,7 +157,7 @@ static void put_syscall(struct formatter *f, const struct event *event)
 		name = d.row->name;
 	else if (rec->abi == ABI_I386 && nr < syscalls_i386_count)
 		name = syscalls_i386_names[nr];
-	d.exiting = event->state != CALL_UNFINISHED;
+	d.exiting = event->state != CALL_UNFINISHED && event->state != CALL_UNAVAILABLE;
 	d.failed = d.exiting && rec->ret < 0 && rec->ret >= -4095;
 	buf_printf(&f->line, ",\"dur\":%llu,\"abi\":\"%s\",\"nr\":%d,\"name\":",
 		(unsigned long long)(event->ts_ns > event->start_ns ? event->ts_ns - event->start_ns : 0),

@@ -14,7 +14,7 @@ static bool wants_hex(const uint8_t *bytes, size_t size)
 
 static void octal_escape(struct buf *out, const uint8_t *bytes, size_t size, size_t i)
 {
-	bool digit_follows = i + 1 < size && bytes[i + 1] >= '0' && bytes[i + 1] <= '9';
+	bool digit_follows = i + 1 < size && bytes[i + 1] >= '0' && bytes[i + 1] <= '7';
 
 	buf_printf(out, digit_follows ? "\\%03o" : "\\%o", bytes[i]);
 }

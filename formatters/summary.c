@@ -1,96 +1,242 @@
-/* -c: counts, errors and times per syscall, laid out as strace does. */
+/* -c, -C: counts, errors and times per syscall, laid out as strace does. The time of a call is what passed between its
+ * entry and its end (strace's -w): the CPU time strace counts without -w would need two more system calls each. */
 #include <stdlib.h>
 #include <string.h>
 #include "format.h"
 
-#define ROWS 1024
-struct tally { const char *name; uint64_t calls, errors, ns; };
-struct summary { bool wall_clock; struct tally rows[ROWS + 1]; };
+#define NUMBERS 1024
+#define ROWS (2 * NUMBERS + 1) /* x86-64 and x32, i386, and all we have no name for */
+struct tally { const char *name; uint64_t calls, errors, ns, least_ns, most_ns; };
 
-struct summary *summary_open(bool wall_clock)
+typedef void print_function(FILE *out, const struct tally *row, const struct tally *total);
+typedef int compare_function(const void *a, const void *b);
+struct column { const char *title; int width; print_function *print; compare_function *compare; };
+
+struct summary { const struct column *columns[8]; uint32_t count; struct tally rows[ROWS]; };
+
+/* ---- columns ---- */
+
+static void print_percent(FILE *out, const struct tally *row, const struct tally *total)
 {
-	struct summary *s = calloc(1, sizeof(*s));
-
-	if (s)
-		s->wall_clock = wall_clock;
-	return s;
+	fprintf(out, "%6.2f", total->ns ? 100.0 * (double)row->ns / (double)total->ns : 0.0);
 }
 
-void summary_event(struct summary *s, const struct event *event)
+static void print_seconds(FILE *out, const struct tally *row, const struct tally *total)
 {
-	uint32_t nr;
-	struct tally *row;
+	(void)total;
+	fprintf(out, "%11.6f", (double)row->ns / 1e9);
+}
 
-	if (event->type != EVENT_EXIT || event->state == CALL_UNFINISHED || event->record->kind != RECORD_SYSCALL)
-		return;
-	nr = (uint32_t)event->record->nr;
-	row = &s->rows[nr < ROWS ? nr : ROWS];
-	if (!row->name && event->record->abi != ABI_I386 && nr < syscalls_x86_64_count)
-		row->name = syscalls_x86_64[nr].name;
-	if (!row->name && event->record->abi == ABI_I386 && nr < syscalls_i386_count)
-		row->name = syscalls_i386_names[nr];
-	if (!row->name)
-		row->name = "unknown";
-	row->calls++;
-	row->errors += event->record->ret < 0 && event->record->ret >= -4095;
-	row->ns += event->ts_ns > event->start_ns ? event->ts_ns - event->start_ns : 0;
+static void print_least(FILE *out, const struct tally *row, const struct tally *total)
+{
+	(void)total;
+	fprintf(out, "%8.6f", (double)row->least_ns / 1e9);
+}
+
+static void print_most(FILE *out, const struct tally *row, const struct tally *total)
+{
+	(void)total;
+	fprintf(out, "%8.6f", (double)row->most_ns / 1e9);
+}
+
+static void print_average(FILE *out, const struct tally *row, const struct tally *total)
+{
+	(void)total;
+	fprintf(out, "%11llu", (unsigned long long)(row->calls ? row->ns / row->calls / 1000 : 0));
+}
+
+static void print_calls(FILE *out, const struct tally *row, const struct tally *total)
+{
+	(void)total;
+	fprintf(out, "%9llu", (unsigned long long)row->calls);
+}
+
+static void print_errors(FILE *out, const struct tally *row, const struct tally *total)
+{
+	(void)total;
+	if (row->errors)
+		fprintf(out, "%9llu", (unsigned long long)row->errors);
+	else
+		fprintf(out, "%9s", "");
 }
 
 static int more(uint64_t a, uint64_t b) { return a < b ? 1 : a > b ? -1 : 0; }
-static int by_time(const void *a, const void *b) { return more(((const struct tally *)a)->ns, ((const struct tally *)b)->ns); }
-static int by_calls(const void *a, const void *b) { return more(((const struct tally *)a)->calls, ((const struct tally *)b)->calls); }
-static int by_errors(const void *a, const void *b) { return more(((const struct tally *)a)->errors, ((const struct tally *)b)->errors); }
-static int by_name(const void *a, const void *b) { return strcmp(((const struct tally *)a)->name, ((const struct tally *)b)->name); }
+#define ROW(p) ((const struct tally *)(p))
+static int by_time(const void *a, const void *b) { return more(ROW(a)->ns, ROW(b)->ns); }
+static int by_least(const void *a, const void *b) { return more(ROW(a)->least_ns, ROW(b)->least_ns); }
+static int by_most(const void *a, const void *b) { return more(ROW(a)->most_ns, ROW(b)->most_ns); }
+static int by_average(const void *a, const void *b) { return more(ROW(a)->ns / ROW(a)->calls, ROW(b)->ns / ROW(b)->calls); }
+static int by_calls(const void *a, const void *b) { return more(ROW(a)->calls, ROW(b)->calls); }
+static int by_errors(const void *a, const void *b) { return more(ROW(a)->errors, ROW(b)->errors); }
+static int by_name(const void *a, const void *b) { return strcmp(ROW(a)->name, ROW(b)->name); }
 
-static const struct { const char *name; int (*compare)(const void *, const void *); } sorts[] = {
-	{ "time", by_time }, { "calls", by_calls }, { "errors", by_errors }, { "name", by_name }, { "nothing", NULL },
+enum column_index { PERCENT, SECONDS, LEAST, MOST, AVERAGE, CALLS, ERRORS, NAME };
+static const struct column columns[] = {
+	[PERCENT] = { "% time", 6, print_percent, by_time }, [SECONDS] = { "seconds", 11, print_seconds, by_time },
+	[LEAST] = { "shortest", 8, print_least, by_least }, [MOST] = { "longest", 8, print_most, by_most },
+	[AVERAGE] = { "usecs/call", 11, print_average, by_average }, [CALLS] = { "calls", 9, print_calls, by_calls },
+	[ERRORS] = { "errors", 9, print_errors, by_errors }, [NAME] = { "syscall", -16, NULL, by_name },
 };
 
-static int sort_index(const char *sort)
+/* As -S and -U take them; `_` is as good as `-`. */
+static const struct { const char *name; enum column_index column; } names[] = {
+	{ "time", PERCENT }, { "time-percent", PERCENT }, { "time-total", SECONDS }, { "total-time", SECONDS },
+	{ "min-time", LEAST }, { "time-min", LEAST }, { "shortest", LEAST }, { "max-time", MOST }, { "time-max", MOST },
+	{ "longest", MOST }, { "avg-time", AVERAGE }, { "time-avg", AVERAGE }, { "calls", CALLS }, { "count", CALLS },
+	{ "errors", ERRORS }, { "error", ERRORS }, { "name", NAME }, { "syscall", NAME }, { "syscall-name", NAME },
+};
+
+static bool same_name(const char *known, const char *given, size_t length)
 {
-	for (int i = 0; i < (int)(sizeof(sorts) / sizeof(*sorts)); i++)
-		if (!strcmp(sorts[i].name, sort))
-			return i;
+	for (size_t i = 0; i < length; i++)
+		if (known[i] != (given[i] == '_' ? '-' : given[i]))
+			return false;
+	return !known[length];
+}
+
+static int column_named(const char *given, size_t length)
+{
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (same_name(names[i].name, given, length))
+			return (int)names[i].column;
 	return -1;
+}
+
+static bool unsorted(const char *sort)
+{
+	return !strcmp(sort, "nothing") || !strcmp(sort, "none");
 }
 
 int summary_sort_valid(const char *sort)
 {
-	return sort_index(sort) >= 0;
+	return unsorted(sort) || column_named(sort, strlen(sort)) >= 0;
 }
 
-static void put_row(FILE *out, const struct tally *row, uint64_t total_ns)
+/* The columns of a list, each once; the name is always there. 0: `list` is not valid. */
+static uint32_t parse_columns(const char *list, const struct column *found[8])
 {
-	char errors[24] = "";
+	uint32_t count = 0, seen = 0;
 
-	if (row->errors)
-		snprintf(errors, sizeof(errors), "%llu", (unsigned long long)row->errors);
-	fprintf(out, "%6.2f %11.6f %11llu %9llu %9s %s\n", total_ns ? 100.0 * (double)row->ns / (double)total_ns : 0.0,
-		(double)row->ns / 1e9, (unsigned long long)(row->calls ? row->ns / row->calls / 1000 : 0),
-		(unsigned long long)row->calls, errors, row->name);
+	for (const char *at = list; ; at++) {
+		size_t length = strcspn(at, ",");
+		int column = column_named(at, length);
+
+		if (column < 0 || seen & 1u << column)
+			return 0;
+		seen |= 1u << column;
+		found[count++] = &columns[column];
+		at += length;
+		if (!*at)
+			break;
+	}
+	if (!(seen & 1u << NAME))
+		found[count++] = &columns[NAME];
+	return count;
 }
 
+int summary_columns_valid(const char *list)
+{
+	const struct column *found[8];
+
+	return parse_columns(list, found) > 0;
+}
+
+/* ---- counting ---- */
+
+struct summary *summary_open(const char *list)
+{
+	struct summary *s = calloc(1, sizeof(*s));
+
+	if (s)
+		s->count = parse_columns(list, s->columns);
+	return s;
+}
+
+static const char *name_of(const struct record *record, uint32_t nr)
+{
+	if (record->abi != ABI_I386)
+		return nr < syscalls_x86_64_count ? syscalls_x86_64[nr].name : NULL;
+	return nr < syscalls_i386_count ? syscalls_i386_names[nr] : NULL;
+}
+
+void summary_event(struct summary *s, const struct event *event)
+{
+	const struct record *record = event->record;
+	uint64_t ns = event->ts_ns > event->start_ns ? event->ts_ns - event->start_ns : 0;
+
+	if (event->type != EVENT_EXIT || event->state == CALL_UNFINISHED || record->kind != RECORD_SYSCALL)
+		return;
+	uint32_t nr = (uint32_t)(record->abi == ABI_X32 ? record->nr & ~0x40000000 : record->nr);
+	const char *name = name_of(record, nr);
+	struct tally *row = &s->rows[name && nr < NUMBERS ? nr + (record->abi == ABI_I386 ? NUMBERS : 0) : ROWS - 1];
+
+	row->name = name ? name : "unknown";
+	row->least_ns = !row->calls || ns < row->least_ns ? ns : row->least_ns;
+	row->most_ns = ns > row->most_ns ? ns : row->most_ns;
+	row->calls++;
+	row->errors += event->state != CALL_UNAVAILABLE && record->ret < 0 && record->ret >= -4095;
+	row->ns += ns;
+}
+
+/* ---- the table ---- */
+
+static void put_rule(const struct summary *s, FILE *out)
+{
+	for (uint32_t i = 0; i < s->count; i++)
+		fprintf(out, "%s%.*s", i ? " " : "", abs(s->columns[i]->width), "----------------");
+	fputc('\n', out);
+}
+
+static void put_titles(const struct summary *s, FILE *out)
+{
+	for (uint32_t i = 0; i < s->count; i++)
+		fprintf(out, "%s%*s", i ? " " : "", s->columns[i] == &columns[NAME] && i + 1 == s->count ? 0 : s->columns[i]->width,
+			s->columns[i]->title);
+	fputc('\n', out);
+	put_rule(s, out);
+}
+
+static void put_row(const struct summary *s, FILE *out, const struct tally *row, const struct tally *total)
+{
+	for (uint32_t i = 0; i < s->count; i++) {
+		fputs(i ? " " : "", out);
+		if (s->columns[i]->print)
+			s->columns[i]->print(out, row, total);
+		else
+			fprintf(out, "%*s", i + 1 == s->count ? 0 : s->columns[i]->width, row->name);
+	}
+	fputc('\n', out);
+}
+
+static void add_to_total(struct tally *total, const struct tally *row)
+{
+	total->least_ns = !total->calls || row->least_ns < total->least_ns ? row->least_ns : total->least_ns;
+	total->most_ns = row->most_ns > total->most_ns ? row->most_ns : total->most_ns;
+	total->calls += row->calls;
+	total->errors += row->errors;
+	total->ns += row->ns;
+}
+
+/* As strace, prints nothing when nothing was counted. */
 void summary_close(struct summary *s, FILE *out, const char *sort)
 {
-	static const char rule[] = "------ ----------- ----------- --------- --------- ----------------\n";
-	struct tally total = { "total", 0, 0, 0 };
+	struct tally total = { "total", 0, 0, 0, 0, 0 };
 	size_t count = 0;
-	int index = sort_index(sort);
 
-	for (size_t i = 0; i <= ROWS; i++)
+	for (size_t i = 0; i < ROWS; i++)
 		if (s->rows[i].calls) {
+			add_to_total(&total, &s->rows[i]);
 			s->rows[count++] = s->rows[i];
-			total.calls += s->rows[count - 1].calls;
-			total.errors += s->rows[count - 1].errors;
-			total.ns += s->rows[count - 1].ns;
 		}
-	if (index >= 0 && sorts[index].compare)
-		qsort(s->rows, count, sizeof(*s->rows), sorts[index].compare);
-	fprintf(out, "%% time     seconds  usecs/call     calls    errors syscall\n%s", rule);
-	for (size_t i = 0; i < count; i++)
-		put_row(out, &s->rows[i], total.ns);
-	fputs(rule, out);
-	put_row(out, &total, total.ns ? total.ns : 0);
+	if (!unsorted(sort))
+		qsort(s->rows, count, sizeof(*s->rows), columns[column_named(sort, strlen(sort))].compare);
+	if (count) {
+		put_titles(s, out);
+		for (size_t i = 0; i < count; i++)
+			put_row(s, out, &s->rows[i], &total);
+		put_rule(s, out);
+		put_row(s, out, &total, &total);
+	}
 	fflush(out);
 	free(s);
 }

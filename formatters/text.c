@@ -54,10 +54,10 @@ static void put_time(struct formatter *f, uint64_t ts_ns)
 	f->any = true;
 }
 
-static void put_leader(struct formatter *f, int32_t tid, uint64_t ts_ns)
+static void put_leader(struct formatter *f, const struct event *event, uint64_t ts_ns)
 {
-	if (f->options.show_pid)
-		buf_printf(&f->line, f->options.output_is_file ? "%-5d " : "[pid %5d] ", tid);
+	if (event->show_pid)
+		buf_printf(&f->line, f->options.output_is_file ? "%-5d " : "[pid %5d] ", event->tid);
 	put_time(f, ts_ns);
 }
 
@@ -89,7 +89,7 @@ static struct decode decode_of(struct formatter *f, const struct event *event)
 {
 	struct decode d = { .rec = event->record, .row = row_of(event->record), .options = &f->options, .arena = &f->arena };
 
-	d.exiting = event->type == EVENT_EXIT && event->state != CALL_UNFINISHED;
+	d.exiting = event->type == EVENT_EXIT && event->state != CALL_UNFINISHED && event->state != CALL_UNAVAILABLE;
 	d.failed = d.exiting && d.rec->ret < 0 && d.rec->ret >= -4095;
 	return d;
 }
@@ -99,8 +99,7 @@ static void note_interrupted(struct formatter *f, const struct event *event)
 {
 	size_t at = (uint32_t)event->tid % (sizeof(f->interrupted) / sizeof(*f->interrupted));
 
-	if (event->record->ret != -ERESTART_RESTARTBLOCK || !row_of(event->record) ||
-	    !strcmp(row_of(event->record)->name, "restart_syscall"))
+	if (event->record->ret != -ERESTART_RESTARTBLOCK || !row_of(event->record))
 		return;
 	f->interrupted[at].tid = event->tid;
 	f->interrupted[at].name = row_of(event->record)->name;
@@ -131,7 +130,7 @@ static void put_args(struct formatter *f, const struct event *event, int from, i
 	int count = 6, shown = 0;
 
 	if (d.row && !strcmp(d.row->name, "restart_syscall")) {
-		if (!from)
+		if (!from) /* at entry, or whole */
 			buf_printf(&f->line, "<... resuming interrupted %s ...>", interrupted_name(f, event->tid));
 		return;
 	}
@@ -168,7 +167,7 @@ static int entry_args(const struct record *rec)
 {
 	const struct syscall_row *row = row_of(rec);
 
-	return row ? row->entry_args : 6;
+	return row ? row->nargs ? row->entry_args : 1 : 6;
 }
 
 static void flush_pending(struct formatter *f, const char *why)
@@ -178,7 +177,7 @@ static void flush_pending(struct formatter *f, const char *why)
 	if (!f->held)
 		return;
 	f->held = false;
-	put_leader(f, event->tid, event->start_ns ? event->start_ns : event->ts_ns);
+	put_leader(f, event, event->start_ns ? event->start_ns : event->ts_ns);
 	buf_printf(&f->line, "%s(", name_of(f, event->record));
 	put_args(f, event, 0, entry_args(event->record));
 	buf_puts(&f->line, why);
@@ -223,6 +222,10 @@ static void put_ret(struct formatter *f, const struct event *event)
 	const struct piece *path = piece_find(d.rec, PIECE_ARG_RET, PIECE_FDPATH, 0, -1);
 	const char *note;
 
+	if (event->state == CALL_UNAVAILABLE) {
+		buf_puts(&f->line, "? <unavailable>");
+		return;
+	}
 	if (!d.exiting || (kind == RET_VOID && event->state != CALL_DONE)) {
 		buf_puts(&f->line, "?");
 		return;
@@ -294,7 +297,7 @@ static void text_exit(struct formatter *f, const struct event *event)
 	if (f->held && f->pending.id == event->id) {
 		f->held = false;
 		if (event->state == CALL_UNFINISHED && strcmp(name, "exit_group") && strcmp(name, "exit")) {
-			put_leader(f, event->tid, event->start_ns);
+			put_leader(f, event, event->start_ns);
 			buf_printf(&f->line, "%s(", name);
 			put_args(f, event, 0, entry_args(event->record));
 			buf_puts(&f->line, " <unfinished ...>");
@@ -305,7 +308,7 @@ static void text_exit(struct formatter *f, const struct event *event)
 		flush_pending(f, " <unfinished ...>");
 	}
 	resumed = take_open(f, event->id);
-	put_leader(f, event->tid, resumed ? event->ts_ns : event->start_ns);
+	put_leader(f, event, resumed ? event->ts_ns : event->start_ns);
 	buf_printf(&f->line, resumed ? "<... %s resumed>" : "%s(", name);
 	if (!resumed || event->state != CALL_UNFINISHED)
 		put_args(f, event, resumed ? entry_args(event->record) : 0, 6);
@@ -320,6 +323,22 @@ static void text_exited(struct formatter *f, int status)
 			WCOREDUMP(status) ? " (core dumped)" : "");
 	else
 		buf_printf(&f->line, "+++ exited with %d +++", WEXITSTATUS(status));
+}
+
+/* A thread that is not the leader has a new image: from now on it has the leader's id. */
+static void text_exec(struct formatter *f, const struct event *event)
+{
+	int32_t former = event->parent_tid;
+
+	if (strcmp(event->what ? event->what : "", "exec") || former == event->tid)
+		return;
+	flush_pending(f, f->held && f->pending.tid == former ?
+		arena_printf(&f->arena, " <pid changed to %d ...>", event->tid) : " <unfinished ...>");
+	if (f->options.hide_exec_thread)
+		return;
+	put_leader(f, event, event->ts_ns);
+	buf_printf(&f->line, "+++ superseded by execve in pid %d +++", former);
+	put_line(f);
 }
 
 static void text_signal(struct formatter *f, const struct event *event)
@@ -340,14 +359,16 @@ static void text_event(struct formatter *f, const struct event *event)
 		text_exit(f, event);
 		return;
 	}
-	if (event->type == EVENT_PROCESS)
+	if (event->type == EVENT_PROCESS) {
+		text_exec(f, event);
 		return;
+	}
 	flush_pending(f, " <unfinished ...>");
 	if (event->type == EVENT_ENTER) {
 		hold(f, event);
 		return;
 	}
-	put_leader(f, event->tid, event->ts_ns);
+	put_leader(f, event, event->ts_ns);
 	if (event->type == EVENT_SIGNAL)
 		text_signal(f, event);
 	else if (event->type == EVENT_STOP)

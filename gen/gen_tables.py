@@ -59,12 +59,30 @@ def build_syscalls(numbers, functions, annotations):
     return syscalls
 
 
+def read_commands(path, syscalls, sets):
+    """[(syscall number, command, kinds)] of gen/commands."""
+    shown, found = os.path.basename(path), []
+    with open(path, encoding="utf-8") as text:
+        for number, line in enumerate(text, 1):
+            words = line.split("#", 1)[0].split()
+            if not words:
+                continue
+            row = syscalls.get(words[0])
+            lead = next((arg for arg in row.args if arg.set), None) if row else None
+            values = dict(sets[lead.set].items) if lead else {}
+            if len(words) != 3 or words[1] not in values:
+                raise AnnotationError(shown, number, "not `SYSCALL COMMAND KINDS`, or unknown: `%s`" % line.strip())
+            found.append((row.number, values[words[1]], words[2].strip('"')))
+    return found
+
+
 def write(folder, name, text):
     with open(os.path.join(folder, name), "w", encoding="utf-8") as out:
         out.write(text)
 
 
-def generate(options):
+def read(options):
+    """(rows in number order, sets, i386 numbers), checked and evaluated."""
     annotations = Annotations(options.annotations, os.path.basename(options.annotations))
     sets = tables_sets.parse(options.sets, os.path.basename(options.sets))
     numbers = tables_headers.syscall_numbers("asm/unistd_64.h", options.cc)
@@ -77,10 +95,14 @@ def generate(options):
     annotations.apply(syscalls, sets, sizes)
     tables_sets.evaluate(sets, os.path.basename(options.sets), options.cc)
     i386 = tables_headers.syscall_numbers("asm/unistd_32.h", options.cc)
-    rows = sorted(syscalls.values(), key=lambda row: row.number)
+    return sorted(syscalls.values(), key=lambda row: row.number), sets, i386
 
+
+def generate(options):
+    rows, sets, i386 = read(options)
     os.makedirs(options.out, exist_ok=True)
-    write(options.out, "syscalls.c", tables_emit.syscalls_c(rows, i386))
+    commands = read_commands(os.path.join(HERE, "commands"), {row.name: row for row in rows}, sets)
+    write(options.out, "syscalls.c", tables_emit.syscalls_c(rows, i386, commands))
     write(options.out, "sets.h", tables_emit.sets_h(sets))
     write(options.out, "sets.c", tables_emit.sets_c(sets))
     write(options.out, "capture.c", tables_capture.capture_c(rows))

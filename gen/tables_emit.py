@@ -22,7 +22,7 @@ def arg_row(arg):
     return text
 
 
-def syscalls_c(rows, i386):
+def syscalls_c(rows, i386, commands=()):
     out = [HEAD % "<asm/unistd_64.h>, the kernel's syscalls.h and gen/annotations",
            '#include "tables.h"\n#include "sets.h"\n\n',
            "const struct syscall_row syscalls_x86_64[] = {\n"]
@@ -39,6 +39,9 @@ def syscalls_c(rows, i386):
     out.append("const char *const syscalls_i386_names[] = {\n")
     out += ["\t[%d] = %s,\n" % (number, quoted(name)) for name, number in sorted(i386.items(), key=lambda i: i[1])]
     out.append("};\nconst uint32_t syscalls_i386_count = sizeof(syscalls_i386_names) / sizeof(syscalls_i386_names[0]);\n")
+    out.append("\n/* gen/commands */\nconst struct command_row command_rows[] = {\n")
+    out += ["\t{ %d, %#xu, %s },\n" % (number, command, quoted(kinds)) for number, command, kinds in commands]
+    out.append("\t{ -1, 0, 0 },\n};\nconst uint32_t command_row_count = %d;\n" % len(commands))
     return "".join(out)
 
 

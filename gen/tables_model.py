@@ -13,7 +13,7 @@ KINDS = {
     "mmsghdr": "MMSGHDR", "sockaddr": "SOCKADDR", "sigset": "SIGSET", "fdset": "FDSET",
     "fdpair": "FD_PAIR", "intptr": "INT_PTR", "uintptr": "UINT_PTR", "longptr": "LONG_PTR",
     "wstatus": "WSTATUS", "socklen": "SOCKLEN_PTR", "ioctlcmd": "IOCTL_CMD",
-    "command": "BY_COMMAND", "word": "BY_COMMAND", "none": "NONE",
+    "ipckey": "IPC_KEY", "ipcflags": "IPC_FLAGS", "command": "BY_COMMAND", "word": "BY_COMMAND", "none": "NONE",
 }
 # struct word -> (enum struct_id, C type whose size the kernel copies)
 STRUCTS = {
@@ -30,7 +30,7 @@ STRUCTS = {
     "rseq": "struct rseq", "open_how": "struct open_how",
     "cap_header": "struct __user_cap_header_struct", "cap_data": "struct __user_cap_data_struct[2]",
     "utimbuf": "struct utimbuf", "flock": "struct flock", "sigevent": "struct sigevent",
-    "u32": "__u32", "u64": "__u64",
+    "u32": "__u32", "u64": "__u64", "sigframe": "__u64",
     "byte": "char", "pair": "__u64[2]",    # bytes to capture, STRUCT_NONE
 }
 POINTER_KINDS = set("PATH STRING BUFFER STRUCT ARRAY ARGV ENVP IOVEC MSGHDR MMSGHDR SOCKADDR SIGSET "
@@ -148,7 +148,7 @@ class Annotations:
             self.fail(number, "%s: unknown kind `%s`" % (arg.name, word))
         arg.kind, arg.annotated = KINDS[word], True
         arg.direction = (direction or "in").upper()
-        if arg.kind in ("FLAGS", "ENUM"):
+        if arg.kind in ("FLAGS", "ENUM", "IPC_FLAGS"):
             if detail not in sets:
                 self.fail(number, "%s: unknown set `%s`" % (arg.name, detail))
             arg.set = detail

@@ -151,6 +151,7 @@ class Process:
     def __init__(self, pid):
         self.pid, self.calls = pid, []
         self.async_lines = []  # counted, but their place among the calls is the scheduler's choice
+        self.masks = set()     # what rt_sigreturn restored
         self.children = set()  # who SIGCHLD came from: two that end at once give one signal
 
 
@@ -229,7 +230,7 @@ class Trace:
         def pids(text):
             return re.sub(r"\b\d+\b", lambda m: "<%s>" % names[int(m[0])] if int(m[0]) in names else m[0], text)
 
-        for call in process.calls:
+        for at, call in enumerate(process.calls):
             if call.name is None and call.text.startswith("+++ vtrace: "):
                 continue # a note: what vtrace could not do, which strace does not say
             if call.name is None: # signals and exits
@@ -244,9 +245,17 @@ class Trace:
                     kept.append(call)
                 continue
             if RESTART.match(call.result):
-                continue # begun again after the signal, or interrupted: the second call is compared
-            if call.name == "rt_sigreturn" or self.racing and call.name in RACING_CALLS:
-                continue # as many as handlers ran; its result is the register of whatever call came before
+                # Where a signal finds the program is the scheduler's choice. What it interrupted is begun again or fails
+                # with EINTR: that second call is compared. But the signal has to follow.
+                after = process.calls[at + 1].text if at + 1 < len(process.calls) else "(nothing)"
+                if not after.startswith("--- "):
+                    self.errors.append("no signal follows: %s\n        %s" % (call.raw, after))
+                continue
+            if call.name == "rt_sigreturn":
+                process.masks.add(call.args) # as many as handlers ran; its result is that of the call it interrupted
+                continue
+            if self.racing and call.name in RACING_CALLS:
+                continue
             if ARENA.match(call.text):
                 call.normal = plain(call.text)
                 process.async_lines.append(call)
@@ -347,6 +356,9 @@ def compare_process(label, theirs, ours):
         print("process %s: %d calls and exits with strace, %d with vtrace" % (label, len(theirs.calls), len(ours.calls)))
         show("calls differ" if len(differences) < CONTEXT else "calls differ from here on", differences)
         show("signals or waited-for children differ", extra)
+    if theirs.masks != ours.masks:
+        print("process %s: rt_sigreturn%s with strace, %s with vtrace" % (label, sorted(theirs.masks), sorted(ours.masks)))
+        return False
     strangers = [child for child in theirs.children | ours.children if not child.startswith(label + ".")]
     if strangers or bool(theirs.children) != bool(ours.children):
         print("process %s: SIGCHLD from %s with strace, from %s with vtrace"

@@ -29,7 +29,7 @@ static struct format_options options_of(const struct show *show)
 	return (struct format_options){
 		.string_limit = limits[show->strings & 3], .hex_strings = show->strings >> 2 & 3,
 		.time_style = (enum time_style)(show->style % 5), .call_times = show->style & 16,
-		.fd_paths = show->style & 32, .verbose = show->style & 64, .via = show->style & 128, .show_pid = show->strings & 16,
+		.fd_paths = show->style & 32, .verbose = show->style & 64, .via = show->style & 128, .hide_exec_thread = show->strings & 16,
 		.output_is_file = show->strings & 32, .columns = show->strings & 64 ? 0 : 40, .argc = 2, .argv = argv,
 		.version = "0", .cwd = "/", .kernel = "0",
 	};
@@ -98,13 +98,13 @@ static void render(const struct formatter_ops *ops, enum trace_format format, co
 	struct format_options format_options = options_of(show);
 	struct options options = { .follow = true, .output = "", .format = format };
 	struct tsc_clock clock = { .slope = 0.5 };
-	struct report report = { .options = &options, .clock = &clock, .ops = ops, .format_options = &format_options };
+	struct report report = { .options = &options, .clock = &clock, .ops = ops };
 
 	filter_open(&options.filter);
 	sink->bytes = 0;
 	report.out = fopencookie(sink, "w", functions);
 	report.formatter = ops->open(report.out, &format_options);
-	report.summary = summary_open(show->where & 1);
+	report.summary = summary_open(show->where & 1 ? "calls,name" : NULL);
 	begin(&report, record, name);
 	call(&report, record, show, 1);
 	call(&report, record, show, 2);

@@ -164,3 +164,54 @@ C
 	run -0 --separate-stderr "$VTRACE" -V
 	matches "$output" '^vtrace .*[0-9]+\.[0-9]+'
 }
+
+@test "a signal in a sleep: what remains of it, the mask that comes back" {
+	cat >s.c <<'C'
+#include <signal.h>
+#include <sys/time.h>
+#include <time.h>
+static void handler(int sig) { (void)sig; }
+int main(void)
+{
+	struct itimerval soon = { { 0, 0 }, { 0, 20000 } };
+	struct timespec sleep = { 0, 80000000 }, left;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGALRM, handler);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	return nanosleep(&sleep, &left) == 0;
+}
+C
+	gcc -o s s.c
+	for way in "" --no-agent; do
+		"$VTRACE" $way -o t.txt ./s
+		grep -Eq '^clock_nanosleep\(CLOCK_REALTIME, 0, \{tv_sec=0, tv_nsec=80000000\}, \{tv_sec=0, tv_nsec=[0-9]+\}\) = \? ERESTART_RESTARTBLOCK \(Interrupted by signal\)$' t.txt
+		grep -q '^rt_sigreturn({mask=\[USR1\]}) *= -1 EINTR (Interrupted system call)$' t.txt
+	done
+	"$VTRACE" -o t.json ./s
+	valid t.json
+	jq -e '[.events[] | select(.name == "rt_sigreturn")][0].args[0].value.mask[0].name == "SIGUSR1"' t.json
+}
+
+@test "exec by a thread that is not the leader, as strace tells it" {
+	"$VTRACE" -f -o t.txt "$TORTURE/exec_thread" || true
+	sed -nE '/execve\(.*<unfinished/,/execve resumed/p' t.txt >lines
+	grep -Eq '^[0-9]+ +<\.\.\. pause resumed>\) +=? *\?$|= \?$' lines
+	grep -Eq '^[0-9]+ +\+\+\+ superseded by execve in pid [0-9]+ \+\+\+$' lines
+	tail -1 lines | grep -Eq '^[0-9]+ +<\.\.\. execve resumed>\) +=? ?= 0$|= 0$'
+	"$VTRACE" -f -e trace=execve -e quiet=exit -o t.txt "$TORTURE/exec_thread" || true
+	grep -Eq '^[0-9]+ +execve\(.* <pid changed to [0-9]+ \.\.\.>$' t.txt
+	"$VTRACE" -f -e trace=execve -e quiet=thread-execve -o t.txt "$TORTURE/exec_thread" || true
+	lacks t.txt superseded
+}
+
+@test "-U chooses the summary's columns, as strace has them" {
+	"$VTRACE" -c -U name,max-time,errors,calls -o ours ls / >/dev/null
+	strace -c -U name,max-time,errors,calls -o theirs ls / >/dev/null
+	diff <(sed -n 1,2p theirs) <(sed -n 1,2p ours)
+	"$VTRACE" -c -e trace=exit_group -o ours true # nothing counted, nothing printed
+	[ ! -s ours ]
+}

@@ -421,7 +421,6 @@ struct fixture {
 	struct fake_keeper keeper;
 	struct options options;
 	struct tsc_clock clock;
-	struct format_options format_options;
 	struct merge merge;
 	struct drain drain;
 	struct report report;
@@ -448,7 +447,7 @@ static void fixture_open(struct fixture *f)
 	f->out = open_memstream(&f->text, &f->bytes);
 	drain_open(&f->drain, ends[0], &f->merge);
 	f->report = (struct report){ .options = &f->options, .clock = &f->clock, .ops = &note_ops, .out = f->out,
-				     .format_options = &f->format_options, .formatter = note_open(f->out, NULL) };
+				     .formatter = note_open(f->out, NULL) };
 }
 
 static void fixture_round(struct fixture *f)

@@ -149,6 +149,8 @@ static void fill(struct record *rec, struct agent_thread *thread)
 	rec->args[3] = frame->r10;
 	rec->args[4] = frame->r8;
 	rec->args[5] = frame->r9;
+	if (rec->nr == NR_RT_SIGRETURN) /* it has no arguments; what it restores is told as one */
+		rec->args[0] = frame->rsp + SIGFRAME_MASK;
 	rec->ret = 0;
 	rec->site = frame->rcx - 2;
 	rec->caller = 0;

@@ -51,6 +51,8 @@ static void end(struct drain *drain, struct call *call, enum call_state state, u
 
 static enum call_state state_of(const struct record *record)
 {
+	if (record->reserved == RECORD_NO_RESULT && record->caught == CAUGHT_NET)
+		return CALL_UNAVAILABLE;
 	return record->ret >= -LAST_RESTART && record->ret <= -FIRST_RESTART ? CALL_INTERRUPTED : CALL_DONE;
 }
 

@@ -117,6 +117,14 @@ static bool apply_sort(struct options *options, const struct option_row *row, co
 	return true;
 }
 
+static bool apply_columns(struct options *options, const struct option_row *row, const char *value, char *error)
+{
+	if (!summary_columns_valid(value))
+		return bad_value(error, row, value);
+	options->summary_columns = value;
+	return true;
+}
+
 static bool apply_format(struct options *options, const struct option_row *row, const char *value, char *error)
 {
 	static const char *const names[] = { [FORMAT_TEXT] = "text", [FORMAT_JSON] = "json", [FORMAT_JSONL] = "jsonl" };
@@ -276,8 +284,10 @@ static const struct option_row option_rows[] = {
 	{ 0, "silent", ARGUMENT_OPTIONAL, apply_quiet, FIELD(quiet_count), NULL },
 	{ 'c', "summary-only", ARGUMENT_NONE, apply_summary, 0, "only a table of counts and times" },
 	{ 'C', "summary", ARGUMENT_NONE, apply_summary, 0, "the table after the trace" },
-	{ 'w', "summary-wall-clock", ARGUMENT_NONE, apply_flag, FIELD(wall_clock), "the table with wall-clock time" },
-	{ 'S', "summary-sort-by", ARGUMENT_NEEDED, apply_sort, 0, "time|calls|errors|name|nothing" },
+	{ 'w', "summary-wall-clock", ARGUMENT_NONE, apply_flag, FIELD(wall_clock), "the table with wall-clock time, which it always has" },
+	{ 'S', "summary-sort-by", ARGUMENT_NEEDED, apply_sort, 0, "time|calls|errors|name|nothing or a column of -U" },
+	{ 'U', "summary-columns", ARGUMENT_NEEDED, apply_columns, 0,
+	  "LIST of time-percent,total-time,min-time,max-time,avg-time,calls,errors,name" },
 	{ 'E', "env", ARGUMENT_NEEDED, apply_environment, 0, "VAR=VALUE or VAR  set or remove it for the program" },
 	{ 0, "via", ARGUMENT_NONE, apply_flag, FIELD(via), "the libc function of each call and its caller" },
 	{ 0, "vdso", ARGUMENT_NONE, apply_flag, FIELD(vdso),
@@ -436,7 +446,8 @@ bool options_parse(struct options *options, int argc, char **argv, char error[OP
 {
 	int at = 1;
 
-	*options = (struct options){ .string_limit = 32, .columns = 40, .sort = "time" };
+	*options = (struct options){ .string_limit = 32, .columns = 40, .sort = "time",
+				     .summary_columns = "time-percent,total-time,avg-time,calls,errors,name" };
 	filter_open(&options->filter);
 	while (at < argc && argv[at][0] == '-' && argv[at][1]) {
 		bool is_long = argv[at][1] == '-';

@@ -22,7 +22,7 @@ struct options {
 	enum trace_format format;
 	enum summary_mode summary;
 	uint32_t string_limit, columns, ring_bytes;
-	const char *output, *sort;
+	const char *output, *sort, *summary_columns;
 	struct filter filter;
 	const char **environment; /* VAR=VALUE sets, VAR removes; in order */
 	size_t environment_count;

@@ -10,15 +10,14 @@ static bool is_text(const struct report *report)
 }
 
 /* As strace: always in a file, on stderr while more than one thread lives. */
-static void update_show_pid(struct report *report)
+static bool shows_pid(const struct report *report)
 {
-	report->format_options->show_pid =
-		report->options->follow && (report->options->output || report->processes.threads.count > 1);
+	return report->options->follow && (report->options->output || report->processes.threads.count > 1);
 }
 
-static void emit(struct report *report, const struct event *event)
+static void emit(struct report *report, struct event *event)
 {
-	update_show_pid(report);
+	event->show_pid = shows_pid(report);
 	if (report->ops)
 		report->ops->event(report->formatter, event);
 	if (report->summary)

@@ -16,7 +16,6 @@ struct report {
 	struct tsc_clock *clock;
 	const struct formatter_ops *ops;         /* NULL: no trace is written (-c) */
 	struct formatter *formatter;
-	struct format_options *format_options;   /* show_pid is kept up to date */
 	struct summary *summary;                 /* NULL: none */
 	FILE *out;
 	struct names names;

@@ -60,7 +60,7 @@ static void fill_format_options(struct session *session, int argc, char **argv)
 	session->format_options = (struct format_options){
 		.string_limit = options->string_limit, .time_style = options->time_style,
 		.call_times = options->call_times, .fd_paths = options->fd_paths, .verbose = options->verbose,
-		.hex_strings = options->hex_strings, .show_pid = options->follow, .output_is_file = options->output,
+		.hex_strings = options->hex_strings, .hide_exec_thread = options->filter.quiet & QUIET_THREAD_EXECVE, .output_is_file = options->output,
 		.via = options->via, .columns = options->columns, .argc = argc, .argv = argv, .version = VTRACE_VERSION,
 		.cwd = session->cwd, .kernel = session->kernel.release,
 		.start_realtime_ns = session->clock.realtime_ns, .start_monotonic_ns = session->clock.start.ns,
@@ -73,12 +73,12 @@ static void open_report(struct session *session)
 	struct report *report = &session->report;
 
 	*report = (struct report){ .options = session->options, .clock = &session->clock,
-				   .ops = formatter_for(session->options), .format_options = &session->format_options,
+				   .ops = formatter_for(session->options),
 				   .out = session->output.file };
 	if (report->ops)
 		report->formatter = report->ops->open(session->output.file, &session->format_options);
 	if (session->options->summary != SUMMARY_OFF)
-		report->summary = summary_open(session->options->wall_clock);
+		report->summary = summary_open(session->options->summary_columns);
 	if ((report->ops && !report->formatter) || (session->options->summary != SUMMARY_OFF && !report->summary))
 		die(EXIT_CANNOT_TRACE, "out of memory");
 }

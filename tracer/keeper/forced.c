@@ -9,7 +9,7 @@
 #include "agent_symbols.h"
 #include "keeper.h"
 
-#define SIGFRAME_MASK 296 /* offset of uc_sigmask in the ucontext at rt_sigreturn's stack pointer */
+
 #define BIT(sig) (1ull << ((sig) - 1))
 #define FORCED FORCED_SIGNALS
 #define KERNEL_SA_NODEFER 0x40000000u

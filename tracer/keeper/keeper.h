@@ -213,7 +213,7 @@ int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *re
 void on_signal(struct keeper *k, struct task *task, int sig);
 
 /* ptrace_path.c: records made from outside */
-struct traced_call { uint64_t nr, site, args[6]; uint32_t arch, caught; };
+struct traced_call { uint64_t nr, site, stack, args[6]; uint32_t arch, caught; }; /* stack: only rt_sigreturn's matters */
 /* `rec` holds RECORD_MAX bytes; it is told to the front as open by record_begin's caller (send_record), complete by
  * record_end. */
 void record_begin(struct keeper *k, struct task *task, struct record *rec, const struct traced_call *call);
@@ -224,6 +224,8 @@ bool on_syscall_stop(struct keeper *k, struct task *task);
 /* The net lets the task's call in: from here on it is told as open. */
 void ptrace_path_notified(struct keeper *k, struct task *task);
 void ptrace_path_forget(struct task *task);
+/* The pieces of an interrupted call's end, added to a valid copy of its record. */
+void capture_interrupted(const struct keeper *k, struct task *task, struct record *rec);
 
 /* send.c */
 uint64_t now_tsc(void);

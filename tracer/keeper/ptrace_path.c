@@ -75,6 +75,8 @@ void record_begin(struct keeper *k, struct task *task, struct record *rec, const
 		rec->abi = ABI_X32;
 	for (int i = 0; i < 6; i++)
 		rec->args[i] = call->args[i];
+	if (rec->abi == ABI_X86_64 && call->nr == SYS_rt_sigreturn)
+		rec->args[0] = call->stack + SIGFRAME_MASK;
 	capture_run(rec, &from, PHASE_ENTRY);
 	rec->entry_size = rec->size;
 }
@@ -92,7 +94,7 @@ void record_end(struct keeper *k, struct task *task, struct record *rec, int64_t
 static void on_entry(struct keeper *k, struct task *task, const struct __ptrace_syscall_info *info)
 {
 	struct traced_call call = { .nr = info->entry.nr, .site = info->instruction_pointer - 2, .arch = info->arch,
-				    .caught = CAUGHT_PTRACE };
+				    .stack = info->stack_pointer, .caught = CAUGHT_PTRACE };
 
 	if (!task->open)
 		task->open = malloc(RECORD_MAX);
@@ -136,6 +138,15 @@ static void on_exit_stop(struct keeper *k, struct task *task, const struct __ptr
 	    !(args[3] & MAP_ANONYMOUS))
 		tell_mapping(k, task, (uint64_t)info->exit.rval, args[1], (int)args[4], args[5]);
 	record_end(k, task, task->open, info->exit.rval);
+}
+
+/* What an interrupted call of a thread with an agent left behind: `rec`, a valid copy of its open record, gets the pieces of
+ * its end. */
+void capture_interrupted(const struct keeper *k, struct task *task, struct record *rec)
+{
+	struct capture_source from = source_of(k, task);
+
+	capture_run(rec, &from, PHASE_EXIT);
 }
 
 void ptrace_path_forget(struct task *task)

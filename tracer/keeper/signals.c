@@ -131,7 +131,7 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 }
 
 /* Closes the record of a call that a signal interrupted, as strace shows it: ret is the restart code. */
-static void close_open_record(struct keeper *k, const struct task *task, int64_t ret)
+static void close_open_record(struct keeper *k, struct task *task, int64_t ret)
 {
 	struct ring_head *ring = task_ring(k, task);
 	uint64_t head = ring ? __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) : 0;
@@ -139,15 +139,25 @@ static void close_open_record(struct keeper *k, const struct task *task, int64_t
 	if (!ring || __atomic_load_n(&ring->open_at, __ATOMIC_ACQUIRE) != head + 1)
 		return;
 	/* Scribbled over? Then the record may not even lie in the ring; the front will say so. */
+	static _Alignas(8) unsigned char room[RECORD_MAX];
 	uint64_t left = RING_BYTES - head % RING_BYTES;
 
-	if (head % 8 || left < sizeof(struct record))
+	if (head % 8 || left < RECORD_MAX)
 		return;
-	struct record *rec = (struct record *)(ring_data(ring) + head % RING_BYTES);
+	struct record *rec = (struct record *)(ring_data(ring) + head % RING_BYTES), *interrupted = (struct record *)room;
 	uint32_t bytes = rec->entry_size;
 
-	if (bytes < sizeof(*rec) || bytes > RECORD_MAX || bytes > left)
+	if (bytes < sizeof(*rec) || bytes > RECORD_MAX)
 		return;
+	/* Written and measured in a copy: the program may scribble over the ring meanwhile. */
+	memcpy(interrupted, rec, bytes);
+	interrupted->size = bytes;
+	interrupted->ret = ret;
+	if (record_valid(interrupted, bytes)) {
+		capture_interrupted(k, task, interrupted);
+		bytes = interrupted->size;
+		memcpy(rec, interrupted, bytes);
+	}
 	rec->size = bytes;
 	rec->ret = ret;
 	rec->end_tsc = now_tsc();

@@ -23,6 +23,8 @@
 #define CHUNK_ARENA(n)   (CHUNK_ADDRESS(n) + CHUNK_THREADS)
 _Static_assert(CHUNK_THREADS + ARENA_BYTES <= CHUNK_STRIDE, "a chunk fits its stride");
 
+#define SIGFRAME_MASK 296 /* offset of uc_sigmask in the ucontext that rt_sigreturn finds at the stack pointer */
+
 #define VIA_DEPTH 16u
 #define AGENT_ENTRY_OFFSET 568u /* the trampolines' jmp *%gs:568 */
 

@@ -300,7 +300,7 @@ static inline void capture_op_run(struct record *rec, const struct capture_sourc
 		length = capture_min(op->len_from == LEN_RET ? 0 : rec->args[op->len_arg], 64);
 		capture_iovec_data(rec, from, op,
 				   capture_bytes(rec, from, op, PIECE_MEM, 0, addr, length * 16, 64 * 16),
-				   op->phase == PHASE_EXIT && rec->ret >= 0 ? (uint64_t)rec->ret : UINT64_MAX);
+				   op->phase == PHASE_EXIT ? rec->ret >= 0 ? (uint64_t)rec->ret : 0 : UINT64_MAX);
 		return;
 	case CAPTURE_MSGHDR:
 		capture_msghdr(rec, from, op, addr);
@@ -324,23 +324,24 @@ static inline void capture_op_run(struct record *rec, const struct capture_sourc
 	}
 }
 
-/* What remains of a sleep is written just when a signal cut it short. */
-static inline int capture_after_failure(const struct record *rec)
+/* What remains of a sleep is written just when a signal cut it short. Where data should have gone is known in any case. */
+static inline int capture_after_failure(const struct record *rec, const struct capture_op *op)
 {
-	return rec->ret == -516 && (rec->nr == 35 || rec->nr == 230); /* ERESTART_RESTARTBLOCK; nanosleep, clock_nanosleep */
+	return op->kind == CAPTURE_IOVEC || (rec->ret == -516 && (rec->nr == 35 || rec->nr == 230)); /* ERESTART_RESTARTBLOCK; nanosleep, clock_nanosleep */
 }
 
 /* Appends the pieces of one phase. After a failed call nothing is captured at exit: the kernel wrote nothing it
  * promises, and strace prints addresses. */
 static inline void capture_run(struct record *rec, const struct capture_source *from, int phase)
 {
-	if (rec->abi != ABI_X86_64 || rec->nr < 0 || (uint32_t)rec->nr >= capture_x86_64_count ||
-	    (phase == PHASE_EXIT && rec->ret < 0 && rec->ret > -4096 && !capture_after_failure(rec)))
+	int failed = phase == PHASE_EXIT && rec->ret < 0 && rec->ret > -4096;
+
+	if (rec->abi != ABI_X86_64 || rec->nr < 0 || (uint32_t)rec->nr >= capture_x86_64_count)
 		return;
 	const struct capture_row *row = &capture_x86_64[rec->nr];
 
 	for (uint32_t i = 0; i < row->count && i < CAPTURE_OPS; i++)
-		if (row->ops[i].phase == phase)
+		if (row->ops[i].phase == phase && (!failed || capture_after_failure(rec, &row->ops[i])))
 			capture_op_run(rec, from, &row->ops[i]);
 }
 

@@ -44,6 +44,8 @@ enum arg_kind {
 	ARG_WSTATUS,  /* pointer to a wait status */
 	ARG_SOCKLEN_PTR, /* [16] or [128 => 16] */
 	ARG_IOCTL_CMD,   /* ioctl request */
+	ARG_IPC_KEY,     /* IPC_PRIVATE or hex */
+	ARG_IPC_FLAGS,   /* set, and a mode in the low nine bits */
 	ARG_BY_COMMAND,  /* meaning depends on another argument (fcntl, ioctl, prctl, futex...): formatters/ knows */
 };
 
@@ -54,7 +56,7 @@ enum struct_id {
 	STRUCT_STACK_T, STRUCT_UTSNAME, STRUCT_SYSINFO, STRUCT_TMS, STRUCT_POLLFD, STRUCT_EPOLL_EVENT, STRUCT_DIRENT64,
 	STRUCT_TIMESPEC_PAIR, STRUCT_TIMEVAL_PAIR, STRUCT_CLONE_ARGS, STRUCT_ROBUST_LIST, STRUCT_SCHED_PARAM,
 	STRUCT_RSEQ, STRUCT_OPEN_HOW, STRUCT_CAP_HEADER, STRUCT_CAP_DATA, STRUCT_UTIMBUF, STRUCT_FLOCK, STRUCT_SIGEVENT,
-	STRUCT_U32, STRUCT_U64, STRUCT_COUNT
+	STRUCT_U32, STRUCT_U64, STRUCT_SIGFRAME, STRUCT_COUNT
 };
 
 enum direction { DIR_IN = 1, DIR_OUT = 2, DIR_INOUT = 3 };
@@ -99,6 +101,10 @@ extern const struct syscall_row syscalls_x86_64[];
 extern const uint32_t syscalls_x86_64_count;
 extern const char *const syscalls_i386_names[];   /* NULL where there is none */
 extern const uint32_t syscalls_i386_count;
+/* Generated from gen/commands: how the arguments behind a command print, one letter each. */
+struct command_row { int32_t nr; uint32_t command; const char *kinds; };
+extern const struct command_row command_rows[];
+extern const uint32_t command_row_count;
 /* Generated constant sets the formatters use by hand, as set_NAME: see gen/sets. */
 
 /* Generated: build/gen/libc_functions.c. record.via is an index into it, plus one. */
