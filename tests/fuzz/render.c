@@ -104,7 +104,7 @@ static void render(const struct formatter_ops *ops, enum trace_format format, co
 	sink->bytes = 0;
 	report.out = fopencookie(sink, "w", functions);
 	report.formatter = ops->open(report.out, &format_options);
-	report.summary = summary_open(show->where & 1 ? "calls,name" : NULL);
+	report.summary = summary_open(show->where & 1 ? "calls,name" : "name");
 	begin(&report, record, name);
 	call(&report, record, show, 1);
 	call(&report, record, show, 2);
