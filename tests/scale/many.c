@@ -2,7 +2,8 @@
  *      threads    N threads that live at once; each makes a few calls, waits for all others, and makes a few more.
  *                 While all wait, the memory of this process goes to stderr, in KiB
  *      processes  N short processes, one after another, each with a fork, an exec of this program ("child") and a wait
- *      calls      N getppid(2) */
+ *      calls      N getppid(2)
+ *      names      N execve(2) that fail, each of another long name */
 #include <pthread.h>
 #include <spawn.h>
 #include <stdatomic.h>
@@ -81,6 +82,21 @@ static long processes(long count, char *self)
 	return good;
 }
 
+static long names(long count)
+{
+	char path[3000], *argv[] = { path, NULL };
+	long failed = 0;
+
+	memset(path, 'x', sizeof(path));
+	for (long i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "/dev/null/%0200ld", i);
+		path[strlen(path)] = '/';
+		path[sizeof(path) - 1] = 0;
+		failed += execve(path, argv, environ) < 0;
+	}
+	return failed;
+}
+
 int main(int argc, char **argv)
 {
 	long count = argc == 3 ? atol(argv[2]) : 0, done = 0;
@@ -91,6 +107,7 @@ int main(int argc, char **argv)
 	case 'c' << 8 | 'h': return (int)count;
 	case 't' << 8 | 'h': done = threads(count); break;
 	case 'p' << 8 | 'r': done = processes(count, argv[0]); break;
+	case 'n' << 8 | 'a': done = names(count); break;
 	case 'c' << 8 | 'a':
 		for (; done < count; done++)
 			syscall(SYS_getppid);

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Many threads, many processes, many calls: all are in the trace, and vtrace's memory has a bound.
 
-    scale.py threads|processes|calls [--vtrace V] [--many M]
+    scale.py threads|processes|calls|names [--vtrace V] [--many M]
 
 VTRACE_TEST_ALL=1 in the environment: 20,000 processes and millions of calls. The figures are printed."""
 import argparse
@@ -100,8 +100,17 @@ def calls(args):
     print("%d calls: %s\n%d calls: %s" % (few, describe(first), many, describe(second)))
 
 
+def names(args):
+    """Nothing is kept of a name that was only tried."""
+    few, many = 500, 5000
+    first = Run(args, "names", few).check("names: %d\n" % few, execve=few + 1)
+    second = Run(args, "names", many).check("names: %d\n" % many, execve=many + 1)
+    assert second.peak[0] < first.peak[0] + 2048, "the front grew: %s KiB, then %s KiB" % (first.peak[0], second.peak[0])
+    print("%d names: %s\n%d names: %s" % (few, describe(first), many, describe(second)))
+
+
 def main():
-    by_name = {function.__name__: function for function in (threads, processes, calls)}
+    by_name = {function.__name__: function for function in (threads, processes, calls, names)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=by_name)
     parser.add_argument("--vtrace", default="build/vtrace")
