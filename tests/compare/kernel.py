@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 """Compares a trace with what the kernel itself counted.
 
-    kernel.py NAME...    runs workloads of compare.py, or programs (a path), under vtrace -f, while the kernel's raw_syscalls
-                         tracepoints record the same threads
+    kernel.py NAME...    runs workloads of compare.py, programs (a path) or shell commands (with a space) under vtrace -f,
+                         while the kernel's raw_syscalls tracepoints record the same threads
     kernel.py --list     the workloads
 
 Thread by thread the numbers and results of all syscalls must be equal and in the same order. The only calls the trace may
 lack are those the agent makes to place itself (AGENT_CALLS): they are known by their arguments, counted and named.
-The last call of a killed thread is unfinished in the trace (and for strace), whatever the kernel wanted to return.
+The last call of a killed thread is unfinished in the trace (and for strace), whatever the kernel wanted to return; a thread
+killed between the agent's record and the kernel's beginning has an unfinished call that the kernel never saw.
 Exit status 77: not root, or no tracefs here."""
 import argparse
 import collections
@@ -172,6 +173,8 @@ def compare_thread(tid, theirs, ours, counts):
             at += 1
         else:
             yield text + ", trace %s (seq %d)" % (spell(ours[at]["nr"], raw_result(ours[at])), ours[at]["seq"])
+    if ours[at:] and raw_result(ours[-1]) is None and (not theirs or theirs[-1].last):
+        ours = ours[:-1]  # killed just before
     for event in ours[at:]:
         yield "thread %d: only in the trace: %s (seq %d)" % (tid, spell(event["nr"], raw_result(event)), event["seq"])
 
@@ -201,12 +204,38 @@ def compare_all(events, path):
 
 # ---- running ----
 
+THREADS = """python3 -c 'import threading, os, signal
+threads = [threading.Thread(target=lambda: [os.getppid() for _ in range(100)]) for _ in range(20)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+os.kill(os.getpid(), signal.SIGTERM)'"""
+POOL = """python3 -c 'import multiprocessing
+pool = multiprocessing.Pool(4)
+print(sum(pool.map(abs, range(50))))
+pool.terminate()'"""
+ALARMS = """perl -e 'use Time::HiRes qw(ualarm); $SIG{ALRM} = sub { $n++ }; ualarm(1000, 1000);
+for (1..500) { open F, q(</dev/null); read F, $x, 1; close F } print "ok"'"""
+KILLS = """python3 -c 'import os, signal
+for i in range(20):
+    pid = os.fork()
+    while not pid: os.getppid(); os.stat("/")
+    for _ in range(i * 50): os.getppid()
+    os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0)'"""
+# Shell commands beyond compare.py's workloads; what they do may differ from run to run.
+COMMANDS = {
+    "xargs": "seq 30 | xargs -P4 -n1 true", "timeout": "timeout -s KILL 0.2 sleep 5", "python_threads": THREADS, "pool": POOL,
+    "stop": "sh -c 'sleep 1 & kill -STOP $!; kill -CONT $!; kill $!; wait'", "alarms": ALARMS, "kills": KILLS,
+    "subshells": "bash -c 'for i in 1 2 3 4 5; do (exit 3) | cat & done; wait; ulimit -n 20; exec ls'",
+    "gdb": "gdb -batch -ex run -ex bt /bin/true",
+}
+
 START = 'echo $$ >>"$1"; shift; exec "$@"'
 
 
 class Program(compare.Run):
-    """A program that is no workload of compare.py: run in the same surroundings."""
-    def __init__(self, command):
+    """A program or shell command that is no workload of compare.py: run in the same surroundings."""
+    def __init__(self, name):
+        command = ["sh", "-c", name] if " " in name else [os.path.abspath(name)]
         compare.WORKLOADS["program"] = (command, None, False)
         super().__init__("program")
 
@@ -227,7 +256,7 @@ def run_once(args, run, kib):
 
 
 def kernel_command(args, name):
-    run = Program([os.path.abspath(name)]) if "/" in name else compare.Run(name)
+    run = Program(COMMANDS.get(name, name)) if name in COMMANDS or "/" in name or " " in name else compare.Run(name)
     kib, result = FIRST_KIB, None
     while not result:
         if kib > LAST_KIB:
@@ -259,10 +288,10 @@ def main():
     parser.add_argument("name", nargs="*")
     args = parser.parse_args()
     if args.list:
-        print("\n".join(compare.WORKLOADS))
+        print("\n".join([*compare.WORKLOADS, *COMMANDS]))
         return 0
     try:
-        results = [kernel_command(args, name) for name in args.name or list(compare.WORKLOADS)]
+        results = [kernel_command(args, name) for name in args.name or [*compare.WORKLOADS, *COMMANDS]]
     except tracefs.Unavailable as reason:
         print("skipped: %s; compare.py (strace) is the oracle here" % reason)
         return SKIP

@@ -26,6 +26,7 @@ THREADS = 8
 WORDS = 3 + 2 * THREADS
 PATIENCE_S = 40
 PR_SET_CHILD_SUBREAPER = 36
+TOO_LATE = "the program was faster than the test"  # on a busy machine
 ALL = os.environ.get("VTRACE_TEST_ALL") == "1"
 
 
@@ -121,8 +122,10 @@ class Counter:
         wait_for(in_pause, "pause(2)")
 
     def keeper(self):
+        """None: it is done already."""
         with open("/proc/%d/task/%d/children" % (self.front.pid, self.front.pid), encoding="ascii") as file:
-            return int(file.read().split()[0])
+            children = file.read().split()
+        return int(children[0]) if children else None
 
     def written(self, thread):
         """How many numbers the thread's file holds; they must be 0, 1, 2 ..."""
@@ -264,21 +267,23 @@ def front_killed(args, rng):
 
 def front_stopped(args, rng):
     """The program waits, for as long as it takes; nothing is lost."""
-    with Counter(args, 3000, 2, "run") as run:
+    with Counter(args, 6000, 2, "run") as run:
         run.await_progress(rng.randrange(500))
         run.front.send_signal(signal.SIGSTOP)
+        too_late = run.finished
         before, since = -1, time.monotonic()
         while time.monotonic() - since < 1:
             if run.total() != before:
                 before, since = run.total(), time.monotonic()
             time.sleep(0.01)
-        check(before < 6000, "the rings took everything: the program never waited")
+        check(too_late or before < 12000, "the rings took everything: the program never waited")
         run.front.send_signal(signal.SIGCONT)
         run.front.wait(PATIENCE_S)
         check(run.front.returncode == 7, "vtrace ended with %d", run.front.returncode)
         run.check_output()
         run.check_trace(run.events(), dead=False)
         check(footer_of(run.events())["complete"] and not footer_of(run.events())["lost"], "the trace is not complete")
+        return TOO_LATE if too_late else None
 
 
 def front_without_memory(args, rng):
@@ -310,11 +315,17 @@ def keeper_killed(args, rng):
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with Counter(args, 2000, 1, "run") as run:
         run.await_progress(rng.randrange(500))
-        os.kill(run.keeper(), signal.SIGKILL)
+        keeper = run.keeper()
+        if not keeper:
+            run.front.wait(PATIENCE_S)
+            return TOO_LATE
+        os.kill(keeper, signal.SIGKILL)
         statuses = reap(run)
         run.front.returncode = statuses[run.front.pid]
         code = os.waitstatus_to_exitcode(statuses[run.front.pid])
         program = os.waitstatus_to_exitcode(statuses[run.pid])
+        if code == 7:
+            return TOO_LATE
         check(code == 125, "vtrace ended with %d", code)
         check(b"the keeper ended early: the trace is cut" in run.read("stderr"), "vtrace did not say so")
         check(program in (-signal.SIGSYS, 7), "the program ended with %d", program)

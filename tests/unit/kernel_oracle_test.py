@@ -54,6 +54,12 @@ class Oracle(unittest.TestCase):
         self.assertEqual(differences(dead, traced((0, 5), (34, None))), [])
         self.assertEqual(len(differences(seen((0, 5), (34, -514)), traced((0, 5), (34, None)))), 1)
 
+    def test_a_thread_killed_just_before_a_call_has_it_unfinished(self):
+        dead = seen((0, 5)) + [tracefs.Death(9, 7)]
+        self.assertEqual(differences(dead, traced((0, 5), (34, None))), [])
+        self.assertEqual(len(differences(dead, traced((0, 5), (34, None), (34, None)))), 1)
+        self.assertEqual(len(differences(seen((0, 5)), traced((0, 5), (34, None)))), 1)
+
     def test_the_agents_calls_are_known_by_their_arguments(self):
         base = kernel.AGENT_BASE
         calls = [(9, (base, 0x40000, 5, 0x100022, 2**64 - 1, 0), base), (319, (base + 0x1000000, 1, 0, 0, 0, 0), 3),

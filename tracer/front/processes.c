@@ -66,6 +66,7 @@ void processes_exited(struct processes *all, int32_t tid)
 		return;
 	table_remove(&all->threads, tid);
 	process_leave(all, thread->process);
+	free(thread->exec_path);
 	free(thread);
 }
 
@@ -121,15 +122,14 @@ static void after_mmap(struct thread *thread, const struct record *record)
 	thread->mmap.object = NULL;
 }
 
-static const char *piece_text(struct names *names, const struct record *record, int arg)
+/* A copy for the caller to free. Not interned: a program may use any number of names. */
+static char *piece_text(const struct record *record, int arg)
 {
 	const struct piece *piece = piece_find(record, arg, PIECE_MEM, 0, PHASE_ENTRY);
-	char text[4097];
 
 	if (!piece || piece->status != PIECE_OK || !piece->size)
 		return NULL;
-	snprintf(text, sizeof(text), "%.*s", (int)piece->size, (const char *)piece_data(piece));
-	return names_intern(names, text);
+	return strndup(piece_data(piece), piece->size);
 }
 
 const char *comm_of_path(struct names *names, const char *path)
@@ -141,9 +141,20 @@ const char *comm_of_path(struct names *names, const char *path)
 	return names_intern(names, comm);
 }
 
+/* At most 15 bytes, as the kernel keeps them. */
+static void rename_thread(struct thread *thread, struct names *names, const struct record *record)
+{
+	char *name = piece_text(record, 1), comm[16];
+
+	if (name) {
+		snprintf(comm, sizeof(comm), "%s", name);
+		thread->comm = names_intern(names, comm);
+	}
+	free(name);
+}
+
 void processes_call(struct thread *thread, struct names *names, const struct record *record)
 {
-	const char *name;
 
 	if (record->abi != ABI_X86_64)
 		return;
@@ -157,30 +168,30 @@ void processes_call(struct thread *thread, struct names *names, const struct rec
 				    record->args[0] + ((record->args[1] + 4095) & ~(uint64_t)4095));
 		return;
 	case SYS_prctl:
-		name = record->args[0] == PR_SET_NAME && !record->ret ? piece_text(names, record, 1) : NULL;
-		if (name) {
-			char comm[16];
-
-			snprintf(comm, sizeof(comm), "%s", name);
-			thread->comm = names_intern(names, comm);
-		}
+		if (record->args[0] == PR_SET_NAME && !record->ret)
+			rename_thread(thread, names, record);
 		return;
 	}
 }
 
-void processes_enter(struct thread *thread, struct names *names, const struct record *record)
+void processes_enter(struct thread *thread, const struct record *record)
 {
+	free(thread->exec_path);
 	thread->exec_path = NULL;
 	if (record->abi == ABI_X86_64 && (record->nr == SYS_execve || record->nr == SYS_execveat))
-		thread->exec_path = piece_text(names, record, record->nr == SYS_execve ? 0 : 1);
+		thread->exec_path = piece_text(record, record->nr == SYS_execve ? 0 : 1);
 }
 
 void processes_close(struct processes *all)
 {
 	void *value;
 
-	for (size_t i = 0; table_next(&all->threads, &i, &value);)
-		free(value);
+	for (size_t i = 0; table_next(&all->threads, &i, &value);) {
+		struct thread *thread = value;
+
+		free(thread->exec_path);
+		free(thread);
+	}
 	for (size_t i = 0; table_next(&all->processes, &i, &value);) {
 		struct process *process = value;
 

@@ -13,7 +13,7 @@ struct thread {
 	struct process *process;
 	const char *comm;                                  /* interned */
 	struct { const char *object; uint64_t offset; } mmap; /* what its next mmap maps; object NULL: not known */
-	const char *exec_path;                             /* what its execve was called with; interned */
+	char *exec_path;                                   /* what its execve was called with; owned, may be NULL */
 };
 struct processes { struct table processes, threads; };
 
@@ -27,7 +27,7 @@ void processes_map(struct processes *all, struct names *names, const struct cont
 /* What a completed call changes: mappings, names. */
 void processes_call(struct thread *thread, struct names *names, const struct record *record);
 /* What an execve that begins may change. */
-void processes_enter(struct thread *thread, struct names *names, const struct record *record);
+void processes_enter(struct thread *thread, const struct record *record);
 void processes_close(struct processes *all);
 
 /* At most 15 bytes of the last component, as the kernel keeps it. */

@@ -42,7 +42,7 @@ static void begin_call(struct report *report, struct call *call)
 	call->shown = filter_shows_call(&report->options->filter, call->record, call->raw);
 	call->delayed = report->options->filter.status != STATUS_ALL;
 	if (thread)
-		processes_enter(thread, &report->names, call->record);
+		processes_enter(thread, call->record);
 }
 
 static struct event call_event(const struct call *call, enum event_type type)
@@ -138,6 +138,7 @@ static void on_exec(struct report *report, const struct message *message)
 
 	if (thread) {
 		thread->comm = comm_of_path(&report->names, thread->exec_path ? thread->exec_path : message->payload);
+		free(thread->exec_path);
 		thread->exec_path = NULL;
 	}
 	struct event event = message_event(report, message, EVENT_PROCESS);
