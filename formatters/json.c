@@ -105,7 +105,7 @@ static void put_ret(struct formatter *f, struct decode *d, enum call_state state
 		buf_printf(&f->line, format, ret);
 	}
 	buf_puts(&f->line, "}");
-	if (state == CALL_INTERRUPTED)
+	if (state == CALL_INTERRUPTED && d->failed)
 		put_key(&f->line, "restart", errno_name((int)-ret));
 	buf_printf(&f->line, ",\"state\":\"%s\"", state == CALL_INTERRUPTED ? "interrupted" : state == CALL_DETACHED ? "detached" : "done");
 }
@@ -122,12 +122,16 @@ static void put_place(struct buf *out, const struct place *place)
 
 static void put_origin(struct formatter *f, const struct event *event)
 {
-	static const char *const caught[] = { "net", "site", "dispatch", "net", "ptrace" };
+	static const char *const caught[] = { "net", "site", "dispatch", "net", "ptrace", "wrapper" };
 	static const char *const raw[] = { "false", "true", "null" };
 	const struct record *rec = event->record;
 
-	buf_printf(&f->line, ",\"site\":{\"addr\":\"0x%llx\",", (unsigned long long)rec->site);
-	put_place(&f->line, &event->site);
+	if (rec->kind == RECORD_VDSO) {
+		buf_puts(&f->line, ",\"site\":null");
+	} else {
+		buf_printf(&f->line, ",\"site\":{\"addr\":\"0x%llx\",", (unsigned long long)rec->site);
+		put_place(&f->line, &event->site);
+	}
 	buf_printf(&f->line, ",\"raw\":%s,\"via\":", raw[event->raw < 3 ? event->raw : 2]);
 	if (rec->via && rec->via <= libc_functions_count) {
 		buf_printf(&f->line, "{\"function\":\"%s\",\"caller\":\"0x%llx\",", libc_functions[rec->via - 1],
@@ -136,7 +140,7 @@ static void put_origin(struct formatter *f, const struct event *event)
 	} else {
 		buf_puts(&f->line, "null");
 	}
-	buf_printf(&f->line, ",\"caught\":\"%s\"", caught[rec->caught <= CAUGHT_PTRACE ? rec->caught : CAUGHT_NET]);
+	buf_printf(&f->line, ",\"caught\":\"%s\"", caught[rec->caught <= CAUGHT_WRAPPER ? rec->caught : CAUGHT_NET]);
 }
 
 static void put_syscall(struct formatter *f, const struct event *event)

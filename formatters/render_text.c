@@ -19,29 +19,39 @@ static void octal_escape(struct buf *out, const uint8_t *bytes, size_t size, siz
 	buf_printf(out, digit_follows ? "\\%03o" : "\\%o", bytes[i]);
 }
 
-static void quote(struct buf *out, const uint8_t *bytes, size_t size, bool hex)
+/* One byte inside a string or name; `special`: further bytes that are escaped. */
+static void put_byte(struct buf *out, const uint8_t *bytes, size_t size, size_t i, const char *special)
 {
 	static const char named[] = "\tt\nn\vv\ff\rr\"\"\\\\";
+	uint8_t byte = bytes[i];
 
+	for (const char *at = named; *at; at += 2)
+		if ((uint8_t)*at == byte) {
+			buf_printf(out, "\\%c", at[1]);
+			return;
+		}
+	if (byte >= ' ' && byte <= '~' && !strchr(special, byte))
+		buf_putc(out, (char)byte);
+	else
+		octal_escape(out, bytes, size, i);
+}
+
+static void quote(struct buf *out, const uint8_t *bytes, size_t size, bool hex)
+{
 	buf_putc(out, '"');
 	for (size_t i = 0; i < size; i++) {
-		const char *escape = NULL;
-
-		if (hex) {
+		if (hex)
 			buf_printf(out, "\\x%02x", bytes[i]);
-			continue;
-		}
-		for (const char *at = named; *at && !escape; at += 2)
-			if ((uint8_t)*at == bytes[i])
-				escape = at + 1;
-		if (escape)
-			buf_printf(out, "\\%c", *escape);
-		else if (bytes[i] >= ' ' && bytes[i] <= '~')
-			buf_putc(out, (char)bytes[i]);
 		else
-			octal_escape(out, bytes, size, i);
+			put_byte(out, bytes, size, i, "");
 	}
 	buf_putc(out, '"');
+}
+
+void text_file_name(struct buf *out, const char *name, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		put_byte(out, (const uint8_t *)name, size, i, "<>");
 }
 
 static void text_bytes(struct buf *out, const struct value *value, const struct format_options *options)
@@ -120,8 +130,11 @@ static void text_fd(struct buf *out, const struct value *value)
 		buf_puts(out, "AT_FDCWD");
 	else
 		buf_printf(out, "%d", (int32_t)value->number);
-	if (value->path)
-		buf_printf(out, "<%s>", value->path);
+	if (value->path) {
+		buf_putc(out, '<');
+		text_file_name(out, value->path, strlen(value->path));
+		buf_putc(out, '>');
+	}
 }
 
 void render_text(struct buf *out, const struct value *value, const struct format_options *options)

@@ -219,7 +219,7 @@ static void put_ret(struct formatter *f, const struct event *event)
 {
 	struct decode d = decode_of(f, event);
 	unsigned long long ret = (unsigned long long)d.rec->ret;
-	int number = (int)-d.rec->ret, kind = d.row ? d.row->ret : RET_INT;
+	int number = d.failed ? (int)-d.rec->ret : 0, kind = d.row ? d.row->ret : RET_INT;
 	const struct piece *path = piece_find(d.rec, PIECE_ARG_RET, PIECE_FDPATH, 0, -1);
 	const char *note;
 
@@ -241,18 +241,27 @@ static void put_ret(struct formatter *f, const struct event *event)
 	} else {
 		buf_printf(&f->line, kind == RET_UINT ? "%llu" : "%lld", ret);
 	}
-	if (!d.failed && path && path->status == PIECE_OK && f->options.fd_paths)
-		buf_printf(&f->line, "<%.*s>", (int)path->size, (const char *)piece_data(path));
+	if (!d.failed && path && path->status == PIECE_OK && f->options.fd_paths) {
+		buf_putc(&f->line, '<');
+		text_file_name(&f->line, piece_data(path), strnlen(piece_data(path), path->size));
+		buf_putc(&f->line, '>');
+	}
 	note = d.row ? decode_ret_note(&d) : NULL;
 	if (note)
 		buf_puts(&f->line, note);
 }
 
-static const char *place_text(struct formatter *f, const struct place *place)
+static void put_via(struct formatter *f, const struct event *event)
 {
-	if (!place->object)
-		return arena_printf(&f->arena, "%#llx", (unsigned long long)place->addr);
-	return arena_printf(&f->arena, "%s+%#llx", place->object, (unsigned long long)place->offset);
+	const struct place *caller = &event->caller;
+
+	buf_printf(&f->line, " via %s (", libc_functions[event->record->via - 1]);
+	if (caller->object) {
+		text_file_name(&f->line, caller->object, strlen(caller->object));
+		buf_printf(&f->line, "+%#llx)", (unsigned long long)caller->offset);
+	} else {
+		buf_printf(&f->line, "%#llx)", (unsigned long long)caller->addr);
+	}
 }
 
 static void put_tail(struct formatter *f, const struct event *event)
@@ -270,8 +279,10 @@ static void put_tail(struct formatter *f, const struct event *event)
 
 		buf_printf(&f->line, " <%llu.%06llu>", (unsigned long long)(micros / 1000000), (unsigned long long)(micros % 1000000));
 	}
+	if (rec->kind == RECORD_VDSO)
+		buf_puts(&f->line, " <vdso>");
 	if (f->options.via && rec->via && rec->via <= libc_functions_count)
-		buf_printf(&f->line, " via %s (%s)", libc_functions[rec->via - 1], place_text(f, &event->caller));
+		put_via(f, event);
 	put_line(f);
 }
 

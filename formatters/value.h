@@ -75,6 +75,8 @@ void render_text(struct buf *out, const struct value *value, const struct format
 void render_json(struct buf *out, const struct value *value);
 void json_string(struct buf *out, const char *text);
 void json_bytes(struct buf *out, const uint8_t *bytes, size_t size, bool cut, uint64_t full);
+/* A file's name without quotes: no byte of it can end the line or the <> around it. */
+void text_file_name(struct buf *out, const char *name, size_t size);
 /* Flags as strace prints them: names, rest in hex, comment when nothing matched. */
 void text_flags(struct buf *out, uint64_t value, const struct constant_set *set);
 const char *constant_name(const struct constant_set *set, uint64_t value);

@@ -8,9 +8,13 @@ import sys
 
 from libc_code import CodeError, Finder, Library
 from libc_headers import HeaderError, read_prototypes
+import tables_headers
 
 DIRECT = {"syscall", "vdso", "syscall and vdso"}
 DEFAULT_LIBC = "/lib/x86_64-linux-gnu/libc.so.6"
+
+# How the kernel names a vDSO function after the system call it stands for.
+VDSO_PREFIX = "__vdso_"
 
 # The header that says which functions are the allocator.
 ALLOCATOR_HEADER = "malloc.h"
@@ -25,19 +29,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", required=True, metavar="DIR", help="where the generated files go; made if missing")
     parser.add_argument("--libc", default=DEFAULT_LIBC, metavar="PATH", help="default: %(default)s")
+    parser.add_argument("--cc", default="cc")
     options = parser.parse_args()
     try:
         library = Library(options.libc)
         found, left_out = find_functions(library, read_prototypes())
+        vdso = find_vdso(library, tables_headers.syscall_numbers("asm/unistd_64.h", options.cc))
         soname = library.soname or os.path.basename(options.libc)
         os.makedirs(options.out, exist_ok=True)
         for name, text in (("libc_functions.c", functions_text(found, soname)),
-                           ("wrappers.h", wrappers_header_text(found, soname)),
-                           ("wrappers.c", wrappers_text(found, soname)),
+                           ("wrappers.h", wrappers_header_text(found, vdso, soname)),
+                           ("wrappers.c", wrappers_text(found, vdso, soname)),
                            ("vloader.conf", redirects_text(found, soname)),
-                           ("libc_report.txt", report_text(found, left_out, library, soname))):
+                           ("libc_report.txt", report_text(found, left_out, vdso, library, soname))):
             write_if_changed(os.path.join(options.out, name), text)
-    except (CodeError, HeaderError) as error:
+    except (CodeError, HeaderError, tables_headers.HeaderError) as error:
         sys.exit("gen_libc: %s" % error)
     except OSError as error:
         sys.exit("gen_libc: %s: %s" % (error.filename, error.strerror))
@@ -72,6 +78,14 @@ def find_functions(library, prototypes):
             prototype, note = find_prototype(name, exports, names_at, prototypes)
             found.append(Found(name, text, kinds, addresses, prototype, note))
     return found, left_out
+
+
+def find_vdso(library, numbers):
+    """[(symbol, syscall number)]: what libc and its loader look up in the vDSO, and a system call there is for it."""
+    names = library.strings_used(VDSO_PREFIX)
+    if library.interpreter and os.path.exists(library.interpreter):
+        names = names | Library(library.interpreter).strings_used(VDSO_PREFIX)
+    return [(name, numbers[name[len(VDSO_PREFIX):]]) for name in sorted(names) if name[len(VDSO_PREFIX):] in numbers]
 
 
 def describe(how, names_at):
@@ -111,24 +125,32 @@ def functions_text(found, soname):
             "};\n\nconst uint32_t libc_functions_count = %d;\n" % len(found))
 
 
-def wrappers_header_text(found, soname):
+def wrappers_header_text(found, vdso, soname):
     return (head(soname) + "#ifndef VTRACE_GEN_WRAPPERS_H\n#define VTRACE_GEN_WRAPPERS_H\n\n"
-            "#define WRAPPER_COUNT %d\n\n#endif\n" % len(found))
+            "#define WRAPPER_COUNT %d\n#define VDSO_COUNT %d\n\n#endif\n" % (len(found), len(vdso)))
 
 
-def wrappers_text(found, soname):
-    lines = [head(soname), '#include "wrapper.h"\n#include "wrappers.h"\n\n']
-    names, offsets, offset = [], [], 0
+def wrappers_text(found, vdso, soname):
+    lines = [head(soname), '#include <stdint.h>\n#include "wrapper.h"\n#include "wrappers.h"\n\n']
     for index, function in enumerate(found):
         lines.append("/* %s */\nWRAPPER(%d, %s)\n\n" % (comment_text(function), index, function.name))
-        names.append('\t"%s\\0"\n' % function.name)
-        offsets.append("\t%d,\n" % offset)
-        offset += len(function.name) + 1
     lines.append("/* No pointers: the agent is not relocated. Sorted as strcmp does; name i belongs to wrapper i. */\n")
-    lines.append("const char redirect_names[] =\n%s;\n\n" % ("".join(names) or '\t""\n').rstrip("\n"))
-    lines.append("const unsigned redirect_offsets[] = {\n%s};\n\n" % ("".join(offsets) or "\t0,\n"))
-    lines.append("const unsigned redirect_count = WRAPPER_COUNT;\n")
+    lines.append(names_text("redirect", [function.name for function in found]))
+    lines.append("const unsigned redirect_count = WRAPPER_COUNT;\n\n")
+    lines.append("/* What the vDSO is asked for, the same way, and the numbers of the system calls. */\n")
+    lines.extend("VDSO_WRAPPER(%d, %s)\n" % (index, name) for index, (name, _) in enumerate(vdso))
+    lines.append("\n" + names_text("vdso", [name for name, _ in vdso]))
+    lines.append("const int32_t vdso_numbers[] = {\n%s};\n" % ("".join("\t%d,\n" % number for _, number in vdso) or "\t0,\n"))
     return "".join(lines)
+
+
+def names_text(label, names):
+    offsets, offset = [], 0
+    for name in names:
+        offsets.append("\t%d,\n" % offset)
+        offset += len(name) + 1
+    return ("const char %s_names[] =\n%s;\n\nconst unsigned %s_offsets[] = {\n%s};\n\n" %
+            (label, "\n".join('\t"%s\\0"' % name for name in names) or '\t""', label, "".join(offsets) or "\t0,\n"))
 
 
 def comment_text(function):
@@ -145,7 +167,7 @@ def redirects_text(found, soname):
     return "".join(lines)
 
 
-def report_text(found, left_out, library, soname):
+def report_text(found, left_out, vdso, library, soname):
     several = [f for f in found if len(f.addresses) > 1]
     lines = [head(soname, "%s\n"), "\n"]
     for label, kinds in (("redirected", None), ("  syscall instruction or vDSO call", DIRECT), ("  IFUNC", {"ifunc"}),
@@ -164,6 +186,7 @@ def report_text(found, left_out, library, soname):
     lines.append("%s exports %d function symbols, %d names\n" % (soname, len(library.exports),
                                                             len({e.name for e in library.exports})))
     lines.append("%d syscall instructions are in exported functions, %d in internal code\n" % library.syscall_sites())
+    lines.append("looked up in the vDSO: %s\n" % (", ".join(name for name, _ in vdso) or "nothing"))
     lines.append("\nLeft out\n")
     for reason in sorted({row.reason for row in left_out}):
         lines.append("  %s\n" % reason)

@@ -81,6 +81,10 @@ class Library:
             raise CodeError("%s: no dynamic symbols" % self.path)
         self.text = sorted((s["sh_addr"], s["sh_addr"] + s["sh_size"]) for s in elf.iter_sections()
                            if s["sh_flags"] & 4 and s["sh_type"] == "SHT_PROGBITS" and not s.name.startswith(".plt"))
+        self.constants = [(s["sh_addr"], s.data()) for s in elf.iter_sections()
+                          if s["sh_flags"] & 7 == 2 and s["sh_type"] == "SHT_PROGBITS"]
+        interpreter = elf.get_section_by_name(".interp")
+        self.interpreter = interpreter.data().rstrip(b"\0").decode() if interpreter is not None else None
         self.exports = read_exports(elf, symbols)
         self.relocations = read_relocations(elf, symbols)
         self.bounds = read_frame_bounds(elf)
@@ -127,6 +131,24 @@ class Library:
         parts = [part for function in functions if function for part in function.parts]
         exported = [site for site in sites if any(low <= site < high for low, high in parts)]
         return len(exported), len(sites) - len(exported)
+
+    def strings_used(self, prefix):
+        """The NUL-terminated constants that begin so and whose address the code takes."""
+        found = set()
+        for text in self.instructions:
+            target = RIP_TARGET.search(text) if ADDRESS.match(text) else None
+            if target:
+                string = self.constant(int(target.group(1), 16))
+                if string.startswith(prefix):
+                    found.add(string)
+        return found
+
+    def constant(self, address):
+        for start, data in self.constants:
+            if start <= address < start + len(data):
+                end = data.find(b"\0", address - start)
+                return data[address - start:max(end, 0)].decode("ascii", "replace")
+        return ""
 
     def is_code(self, address):
         return any(low <= address < high for low, high in self.text)

@@ -52,6 +52,14 @@ int asks_vdso(long a) { return _rtld_global_ro.vdso ? _rtld_global_ro.vdso(a) + 
 int asks_loader(long a) { return _rtld_global_ro.vdso(a) + 1; }
 
 int private_call(void) { return read(0, 0, 1); }
+
+/* What the vDSO is asked for: constants whose address is taken, named after system calls. */
+__attribute__((noinline)) void *look_up(const char *name) { return read(0, (void *)name, 1) ? (void *)name : 0; }
+void *finds_getcpu(void) { return look_up("__vdso_getcpu"); }
+void *finds_open(void) { return look_up("__vdso_openat"); }
+void *finds_no_syscall(void) { return look_up("__vdso_nonsense"); }
+void *finds_no_vdso(void) { return look_up("x__vdso_close"); }
+const char nobody_asks[] = "__vdso_read";
 """
 VERSIONS = "VERSION_1 { global: *; }; GLIBC_PRIVATE { global: private_call; } VERSION_1;\n"
 
@@ -146,6 +154,13 @@ class FixtureLibrary(unittest.TestCase):
         self.assertEqual(wrappers, ["WRAPPER(%d, %s)" % pair for pair in enumerate(self.names)])
         self.assertIn("#define WRAPPER_COUNT %d\n" % len(self.names), self.files["wrappers.h"])
 
+    def test_what_the_vdso_is_asked_for_is_found_in_the_code(self):
+        wrappers = [line for line in self.files["wrappers.c"].split("\n") if line.startswith("VDSO_WRAPPER(")]
+        self.assertEqual(wrappers, ["VDSO_WRAPPER(0, __vdso_getcpu)", "VDSO_WRAPPER(1, __vdso_openat)"])
+        self.assertIn("const int32_t vdso_numbers[] = {\n\t309,\n\t257,\n};\n", self.files["wrappers.c"])
+        self.assertIn("#define VDSO_COUNT 2\n", self.files["wrappers.h"])
+        self.assertIn("looked up in the vDSO: __vdso_getcpu, __vdso_openat\n", self.files["libc_report.txt"])
+
     def test_redirects_go_both_ways(self):
         self.assertIn("read -> virt_read\nreal_read -> read\n", self.files["vloader.conf"])
 
@@ -178,12 +193,20 @@ class HostLibc(unittest.TestCase):
         for name in ("malloc", "free", "rand", "memcpy", "strlen", "qsort", "__libc_early_init"):
             self.assertNotIn(name, how)
 
+    def test_the_vdso_functions_of_libc_and_its_loader_are_found(self):
+        report = read_text(self.outs[0], "libc_report.txt")
+        line = next(line for line in report.split("\n") if line.startswith("looked up in the vDSO: "))
+        self.assertLessEqual({"__vdso_time", "__vdso_gettimeofday", "__vdso_clock_gettime", "__vdso_clock_getres",
+                              "__vdso_getcpu"}, set(line.split(": ")[1].split(", ")))
+
     def test_the_tables_compile_and_the_offsets_lead_to_the_names(self):
-        program = ('#include <stdio.h>\n#include <string.h>\n#include "tables.h"\n#define WRAPPER(index, name)\n'
+        program = ('#include <stdio.h>\n#include <string.h>\n#include "tables.h"\n#define WRAPPER(index, name)\n#define VDSO_WRAPPER(index, name)\n'
                    '#define VTRACE_AGENT_WRAPPER_H\n#include "wrappers.c"\n#include "libc_functions.c"\n'
                    "int main(void)\n{\n\tunsigned i;\n\tfor (i = 0; i < redirect_count; i++)\n"
                    "\t\tif (strcmp(redirect_names + redirect_offsets[i], libc_functions[i]) ||\n"
                    "\t\t    (i && strcmp(libc_functions[i - 1], libc_functions[i]) >= 0))\n\t\t\treturn 1;\n"
+                   "\tfor (i = 0; i < VDSO_COUNT; i++)\n\t\tif (strncmp(vdso_names + vdso_offsets[i], \"__vdso_\", 7) || !vdso_numbers[i])\n"
+                   "\t\t\treturn 1;\n"
                    "\treturn redirect_count != libc_functions_count || redirect_count < 300;\n}\n")
         binary = os.path.join(self.folder.name, "check")
         includes = ["-I" + self.outs[0], "-I" + os.path.join(ROOT, "tracer", "wire"),

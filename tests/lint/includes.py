@@ -11,9 +11,10 @@ GENERATED = {"sets.h", "wrappers.h", "agent_symbols.h"}
 MAY = {
     "tracer/wire": {"tracer/wire"},
     "tracer/agent": {"tracer/agent", "tracer/wire", "generated"},
-    "tracer/keeper": {"tracer/keeper", "tracer/wire", "loader-patch", "generated"},
+    "tracer/keeper": {"tracer/keeper", "tracer/wire", "loader-patch", "sites", "generated"},
     "tracer/front": {"tracer/front", "tracer/wire", "formatters", "loader-patch", "generated"},
     "loader-patch": {"loader-patch", "tracer/wire"},
+    "sites": {"sites", "tracer/wire"},
     "formatters": {"formatters", "tracer/wire", "generated"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')

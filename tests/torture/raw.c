@@ -1,10 +1,8 @@
-/* Syscalls that escape libc: in the program's own text, in JIT memory, by int 0x80. Each is made once, with a number or
+/* Syscalls that escape libc: in the program's own text and in JIT memory (int80.c has int 0x80). Each is made once, with a number or
  * argument of its own, so that a trace can be searched for it. */
 #include <stdint.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "check.h"
 
@@ -14,33 +12,6 @@ static long raw_syscall(long nr, long a, long b, long c)
 
 	__asm__ volatile("syscall" : "=a"(result) : "0"(nr), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
 	return result;
-}
-
-static long raw_int80(long nr, long a)
-{
-	long result;
-
-	__asm__ volatile("int $0x80" : "=a"(result) : "0"(nr), "b"(a) : "r8", "r9", "r10", "r11", "memory");
-	return result;
-}
-
-/* In a child: a kernel may lack 32-bit calls, and then some hypervisors let the instruction fault. */
-static void by_int80(void)
-{
-	int status;
-	pid_t child = fork();
-
-	CHECK(child >= 0);
-	if (child == 0) {
-		long result = raw_int80(6 /* i386 close */, 7003);
-
-		_exit(result == -EBADF || result == -ENOSYS ? 0 : 1);
-	}
-	CHECK(waitpid(child, &status, 0) == child);
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV)
-		puts("no int 0x80 here");
-	else
-		CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 int main(void)
@@ -58,7 +29,6 @@ int main(void)
 	CHECK(raw_syscall(SYS_getppid, 0, 0, 0) == getppid());
 	CHECK(raw_syscall(SYS_close, 7001, 0, 0) == -EBADF); /* in text */
 	CHECK(jit(SYS_close, 7002) == -EBADF);               /* in JIT memory */
-	by_int80();
 	CHECK(close(7004) == -1 && errno == EBADF);          /* through libc, for comparison */
 	puts("raw: ok");
 	return 0;

@@ -26,7 +26,8 @@ closes() {
 }
 
 @test "an int 0x80 appears once, marked raw, as a 32-bit call" {
-	"$VTRACE" -o t.json "$TORTURE/raw"
+	"$TORTURE/int80" >native.txt || skip "$(cat native.txt)"
+	"$VTRACE" -o t.json "$TORTURE/int80"
 	[ "$(closes 7003 | jq length)" = 1 ]
 	[ "$(closes 7003 | jq '.[0].raw')" = true ]
 	[ "$(closes 7003 | jq -r '.[0].abi')" != x86_64 ]
@@ -42,7 +43,6 @@ closes() {
 	"$VTRACE" -e caught=raw -o t.txt "$TORTURE/raw"
 	grep -q 'close(7001)' t.txt
 	grep -q 'close(7002)' t.txt
-	grep -q 'close(7003)\|close(0x1b5b' t.txt
 	lacks t.txt 'close(7004)'
 	lacks t.txt 'execve\|openat'
 }
@@ -56,7 +56,7 @@ closes() {
 
 @test "with --no-agent the same calls are there" {
 	"$VTRACE" --no-agent -o t.json "$TORTURE/raw"
-	for fd in 7001 7002 7003 7004; do
+	for fd in 7001 7002 7004; do
 		[ "$(closes $fd | jq length)" = 1 ]
 	done
 }

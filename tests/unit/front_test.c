@@ -527,6 +527,32 @@ static void a_program_execs_blocks_and_ends(void)
 			  "10 exit 0=-512/2 raw0 /lib/libc.so.6 cat\n10 enter 231\n10 exit 231=0/1 raw1 - cat\n10 exited\n");
 }
 
+static void a_vdso_record_is_whole_and_ends_no_open_call(void)
+{
+	struct fixture f;
+
+	fixture_open(&f);
+	struct fake_keeper *keeper = &f.keeper;
+	struct record call = { .size = sizeof(call), .entry_size = sizeof(call), .nr = 20, .start_tsc = tsc_now() };
+	struct ring_head *ring = use_ring(&f, 0);
+
+	tell(keeper, (struct control){ .type = MSG_ARENA, .pid = 10, .tid = 10, .arena = 0 }, "", 0, keeper->arena_fd);
+	tell(keeper, (struct control){ .type = MSG_THREAD, .pid = 10, .tid = 10, .slot = 0, .value = BIRTH_START }, "a", 2, -1);
+	call.start_tsc = tsc_now();
+	tell(keeper, (struct control){ .type = MSG_RECORD, .pid = 10, .tid = 10 }, &call, sizeof(call), -1);
+	fixture_round(&f);
+	struct record *asked = write_open(ring, 228, 120, tsc_now());
+
+	asked->kind = RECORD_VDSO;
+	write_done(ring, asked, 0, tsc_now());
+	fixture_round(&f);
+	call.ret = 5;
+	call.end_tsc = tsc_now();
+	tell(keeper, (struct control){ .type = MSG_RECORD, .pid = 10, .tid = 10, .value = 1 }, &call, sizeof(call), -1);
+	tell(keeper, (struct control){ .type = MSG_FINISHED, .pid = 10 }, "", 0, -1);
+	fixture_close(&f, "10 process start\n10 enter 20\n10 enter 228\n10 exit 228=0/0 raw0 - a\n10 exit 20=5/0 raw2 - a\n");
+}
+
 static void two_threads_are_merged_and_a_damaged_ring_is_noted_once(void)
 {
 	struct fixture f;
@@ -610,6 +636,7 @@ int main(void)
 	open_records_show_their_entry_part();
 	damaged_rings_are_not_read();
 	a_program_execs_blocks_and_ends();
+	a_vdso_record_is_whole_and_ends_no_open_call();
 	two_threads_are_merged_and_a_damaged_ring_is_noted_once();
 	an_exec_by_a_thread_ends_the_others();
 	a_full_disk_is_told_once_and_does_no_harm();

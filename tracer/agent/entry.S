@@ -23,11 +23,24 @@
 	.set F_FLAGS, 160
 	.set VIA_COUNT, 176
 	.set VIA, 184
-	.set T_GADGET_SP, 568
+	.set T_RING, 16
+	.set T_CAUGHT, 576
+	.set T_STOP, 584
+	.set V_SLOT, 592
+	.set V_CALLER, 600
+	.set V_START, 608
+	.set V_RET, 616
+	.set V_FUNCTION, 624
+	.set V_ARGS, 632
+	.set T_GADGET_SP, 680
 
 	.section .text.entry, "ax"
 
-/* The keeper sends a dispatched syscall here: rax = number, rcx = where to resume. */
+/* A rewritten site's trampoline comes here, through its thread's `entry`: rax = number, rcx = where to resume. */
+	.globl agent_export_site
+agent_export_site:
+	movl $1, %r11d               /* CAUGHT_SITE */
+/* The keeper sends a dispatched syscall here: the same, and r11 = CAUGHT_DISPATCH. */
 	.globl agent_export_stub
 agent_export_stub:
 	movq %rsp, %gs:F_RSP
@@ -35,6 +48,7 @@ agent_export_stub:
 	movq %rax, %gs:F_RAX
 	.globl agent_export_stub_rax
 agent_export_stub_rax:
+	movq %r11, %gs:T_CAUGHT
 	movq %rcx, %gs:F_RCX
 	movq %rbx, %gs:F_RBX
 	movq %rdx, %gs:F_RDX
@@ -61,7 +75,9 @@ agent_export_stub_saved:
 /* rax = result, and stays it: the keeper can end the call from anywhere here. */
 	.globl agent_export_stub_return
 agent_export_stub_return:
-	movq %gs:F_RBX, %rbx
+	cmpq $0, %gs:T_STOP
+	jne 2f
+1:	movq %gs:F_RBX, %rbx
 	movq %gs:F_RDX, %rdx
 	movq %gs:F_RSI, %rsi
 	movq %gs:F_RDI, %rdi
@@ -80,8 +96,18 @@ agent_export_stub_return:
 	movq %gs:F_RSP, %rsp
 	movq $0, %gs:T_PHASE
 	jmp *%rcx
+2:	int3
+	.globl agent_export_stub_stop
+agent_export_stub_stop:
+	jmp 1b
 	.globl agent_export_stub_end
 agent_export_stub_end:
+
+/* `entry` of threads that are not traced: the site's own syscall instruction is made. */
+	.globl agent_export_plain
+agent_export_plain:
+	leaq -2(%rcx), %rcx
+	jmp *%rcx
 
 /* long agent_gadget(void): the program's own syscall, with its argument registers, and with its stack pointer: sigaltstack
  * looks at that. A child that clone or fork makes here
@@ -139,6 +165,48 @@ agent_raw_mmap:
 	syscall
 	ret
 
+/* void agent_call_keeper(long what, long a, long b, long c, long d): stops in the keeper, which answers by going on. The
+ * syscall lies outside what user dispatch lets through; without dispatch its number is nobody's. */
+	.section .keeper_text, "ax"
+	.globl agent_call_keeper
+agent_call_keeper:
+	movq %rcx, %r10
+	movl $0x3fffffff, %eax
+	syscall
+	.globl agent_export_keeper_after
+agent_export_keeper_after:
+	ret
+
+	.section .text.entry, "ax"
+
+	.globl agent_export_name
+agent_export_name:
+	.asciz "vtrace"              /* of the arenas' memory files */
+
+/* For the keeper (keeper/batch.c): makes the syscalls of a table at rbx, rows of number, six arguments, result; a negative
+ * number ends it. -2 as the fifth argument is the result before. Position-independent: it also runs outside the agent. */
+	.globl agent_export_batch
+agent_export_batch:
+	movq (%rbx), %rax
+	testq %rax, %rax
+	js 1f
+	movq 8(%rbx), %rdi
+	movq 16(%rbx), %rsi
+	movq 24(%rbx), %rdx
+	movq 32(%rbx), %r10
+	movq 40(%rbx), %r8
+	movq 48(%rbx), %r9
+	cmpq $-2, %r8
+	cmoveq %r12, %r8
+	syscall
+	movq %rax, 56(%rbx)
+	movq %rax, %r12
+	addq $64, %rbx
+	jmp agent_export_batch
+1:	int3
+	.globl agent_export_batch_end
+agent_export_batch_end:
+
 /* uint64_t agent_copy(void *to, const void *from, uint64_t bytes): returns how many were copied. A fault inside is turned
  * by the keeper into a jump to agent_export_copy_recover with rcx = bytes left. */
 	.globl agent_copy
@@ -157,6 +225,8 @@ agent_export_copy_recover:
  * real one with every argument register as it was. A jump, not a call: no frame of ours for an unwinder to meet. */
 	.globl agent_via_note
 agent_via_note:
+	cmpl $0, agent_config+8(%rip) /* no_via */
+	jne 4f
 	pushq %rax
 	pushq %rcx
 	pushq %rdx
@@ -188,6 +258,63 @@ agent_via_note:
 	popq %rcx
 	popq %rax
 	jmp *%r11
+4:	pushq %rax
+	leaq agent_real(%rip), %rax
+	movq (%rax,%r11,8), %r11
+	popq %rax
+	jmp *%r11
+
+/* Every vDSO function that is recorded comes here with r11 = its index, and returns to agent_vdso_return. Only the return
+ * address changes on the program's stack: no frame of ours, and one word to put back undoes it (the keeper does, before
+ * anyone could unwind from there). With a shadow stack such a return would be a fault: nothing is recorded then. */
+	.globl agent_vdso_enter
+agent_vdso_enter:
+	xorl %eax, %eax
+	rdsspq %rax
+	testq %rax, %rax
+	jnz 1f
+	cmpq $0, %gs:T_RING
+	je 1f
+	movq %rdi, %gs:V_ARGS
+	movq %rsi, %gs:V_ARGS+8
+	movq %rdx, %gs:V_ARGS+16
+	movq %rcx, %gs:V_ARGS+24
+	movq %r8, %gs:V_ARGS+32
+	movq %r9, %gs:V_ARGS+40
+	movq %r11, %gs:V_FUNCTION
+	movq (%rsp), %rax
+	movq %rax, %gs:V_CALLER
+	rdtsc
+	shlq $32, %rdx
+	orq %rdx, %rax
+	movq %rax, %gs:V_START
+	movq %gs:V_ARGS+16, %rdx
+	leaq agent_vdso_return(%rip), %rax
+	movq %rax, (%rsp)
+	movq %rsp, %gs:V_SLOT
+1:	leaq agent_vdso_real(%rip), %rax
+	jmp *(%rax,%r11,8)
+
+/* rax = the result. */
+	.globl agent_export_vdso_return
+agent_export_vdso_return:
+agent_vdso_return:
+	movq %rax, %gs:V_RET
+	movq %gs:T_STACK, %rsp
+	movq %gs:T_SELF, %rdi
+	call agent_vdso_record
+	movq %gs:V_RET, %rax
+	movq %gs:V_CALLER, %rcx
+	movq %gs:V_SLOT, %rsp
+	leaq 8(%rsp), %rsp
+	movq $0, %gs:V_SLOT
+	cmpq $0, %gs:T_STOP
+	jne 1f
+	jmp *%rcx
+1:	int3
+	.globl agent_export_vdso_stop
+agent_export_vdso_stop:
+	jmp *%rcx
 
 /* Written by the keeper: the moved prologue of _dl_lookup_symbol_x and the jump back. */
 	.globl agent_export_lookup_original

@@ -1,5 +1,6 @@
 /* Runs in the tracee, on the thread's agent stack, for every syscall: no libc, no allocation, no locks.
  * Law: the program's syscall is made exactly once, with its registers; whatever goes wrong with the recording. */
+#include <stdbool.h>
 #include <stdint.h>
 #include "agent.h"
 #include "capture.h"
@@ -8,14 +9,22 @@
 #define NR_RT_SIGRETURN 15
 #define NR_CLONE 56
 #define NR_READLINK 89
+#define NR_MMAP 9
+#define PROT_EXEC_BIT 4u
+#define MAP_ANONYMOUS_BIT 0x20u
 #define CLONE_UNTRACED_BIT 0x00800000u
+#define SPINS_MAX 1000u /* some ten microseconds */
 #define SIGFRAME_RAX 144 /* offset of rax in the ucontext that rt_sigreturn finds at the stack pointer */
 
 extern long agent_gadget(void);
 extern _Noreturn void agent_sigreturn(void);
 extern long agent_raw(long nr, long a, long b, long c, long d);
+extern void agent_call_keeper(long what, long a, long b, long c, long d);
 extern uint64_t agent_copy(void *to, uint64_t from, uint64_t bytes);
 uint64_t agent_syscall(struct agent_thread *thread);
+void agent_vdso_record(struct agent_thread *thread);
+
+extern const int32_t vdso_numbers[]; /* of the system calls they stand for */
 
 __attribute__((section(".config"))) struct agent_config agent_config;
 
@@ -64,14 +73,14 @@ static long path_of_fd(void *context, int fd, char *to, uint64_t bytes)
 
 /* The innermost libc function that is still running: its return address is at or above the program's stack pointer and
  * still holds the caller that was noted. */
-static void find_via(struct agent_thread *thread, struct record *rec)
+static void find_via(struct agent_thread *thread, struct record *rec, uint64_t stack)
 {
 	uint64_t now;
 
 	while (thread->via_count && thread->via_count <= VIA_DEPTH) {
 		const struct agent_via *top = &thread->via[thread->via_count - 1];
 
-		if (top->slot >= thread->frame.rsp) {
+		if (top->slot >= stack) {
 			if (agent_copy(&now, top->slot, 8) == 8 && now == top->caller) {
 				rec->via = (uint16_t)(top->function + 1);
 				rec->caller = top->caller;
@@ -86,11 +95,14 @@ static void find_via(struct agent_thread *thread, struct record *rec)
 static int wait_for_room(struct ring_head *ring, uint64_t head, uint64_t bytes)
 {
 	uint64_t limit = ring->limit >= RECORD_MAX && ring->limit < RING_BYTES ? ring->limit : RING_BYTES;
+	uint32_t spins = 0;
 
 	while (head + bytes - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) > limit) {
 		if (__atomic_load_n(&ring->abandoned, __ATOMIC_RELAXED))
 			return 0;
 		__asm__ volatile("pause");
+		if (++spins % SPINS_MAX == 0)
+			agent_call_keeper(AGENT_CALL_FULL, 0, 0, 0, 0);
 	}
 	return 1;
 }
@@ -124,7 +136,7 @@ static void fill(struct record *rec, struct agent_thread *thread)
 	rec->size = sizeof(*rec);
 	rec->kind = RECORD_SYSCALL;
 	rec->abi = frame->rax & 0x40000000u ? ABI_X32 : ABI_X86_64;
-	rec->caught = CAUGHT_DISPATCH;
+	rec->caught = (uint16_t)thread->caught;
 	rec->via = 0;
 	rec->pid = thread->pid;
 	rec->tid = thread->tid;
@@ -164,6 +176,15 @@ static _Noreturn void sigreturn(struct agent_thread *thread, struct ring_head *r
 	agent_sigreturn();
 }
 
+/* The keeper must know of new text before anyone can run it, and the front before the call's record. */
+static void tell_mapping(const struct agent_frame *frame, int64_t ret)
+{
+	bool fails = ret < 0 && ret > -4096;
+
+	if (frame->rax == NR_MMAP && !fails && (frame->rdx & PROT_EXEC_BIT) && !(frame->r10 & MAP_ANONYMOUS_BIT))
+		agent_call_keeper(AGENT_CALL_MAPPED, ret, (long)frame->rsi, (long)frame->r8, (long)frame->r9);
+}
+
 uint64_t agent_syscall(struct agent_thread *thread)
 {
 	struct ring_head *ring = (struct ring_head *)thread->ring;
@@ -174,7 +195,7 @@ uint64_t agent_syscall(struct agent_thread *thread)
 
 	if (rec) {
 		fill(rec, thread);
-		find_via(thread, rec);
+		find_via(thread, rec, thread->frame.rsp);
 		capture_run(rec, &from, PHASE_ENTRY);
 		rec->entry_size = rec->size;
 		__atomic_store_n(&ring->open_at, __atomic_load_n(&ring->head, __ATOMIC_RELAXED) + 1, __ATOMIC_RELEASE);
@@ -185,6 +206,7 @@ uint64_t agent_syscall(struct agent_thread *thread)
 		thread->frame.rdi &= ~(uint64_t)CLONE_UNTRACED_BIT; /* else the child would escape the keeper */
 	if (!own_memory_call(&thread->frame, &ret))
 		ret = agent_gadget();
+	tell_mapping(&thread->frame, ret);
 	if (rec) {
 		if (thread->frame.rax == NR_CLONE)
 			thread->frame.rdi = rec->args[0];
@@ -193,4 +215,37 @@ uint64_t agent_syscall(struct agent_thread *thread)
 		publish(ring, rec, ret);
 	}
 	return (uint64_t)ret;
+}
+
+/* After a vDSO function has returned: the only record that is written when all is over. It makes no system call. */
+void agent_vdso_record(struct agent_thread *thread)
+{
+	const struct agent_vdso *call = &thread->vdso;
+	struct capture_source from = { .copy = copy_own, .string_limit = agent_config.string_limit };
+	struct ring_head *ring = (struct ring_head *)thread->ring;
+	uint64_t end_tsc = read_tsc();
+	struct record *rec = reserve(ring);
+
+	*(uint64_t *)call->slot = call->caller; /* the notes of a libc function that jumped to the vDSO know this slot */
+	if (!rec)
+		return;
+	rec->size = rec->entry_size = sizeof(*rec);
+	rec->kind = RECORD_VDSO;
+	rec->abi = ABI_X86_64;
+	rec->caught = CAUGHT_WRAPPER;
+	rec->via = 0;
+	rec->pid = thread->pid;
+	rec->tid = thread->tid;
+	rec->start_tsc = call->start_tsc;
+	rec->end_tsc = end_tsc;
+	rec->nr = vdso_numbers[call->function];
+	rec->reserved = 0;
+	for (int i = 0; i < 6; i++)
+		rec->args[i] = call->args[i];
+	rec->ret = (int64_t)call->ret;
+	rec->site = 0;
+	rec->caller = 0;
+	find_via(thread, rec, call->slot);
+	capture_run(rec, &from, PHASE_EXIT);
+	__atomic_store_n(&ring->head, __atomic_load_n(&ring->head, __ATOMIC_RELAXED) + rec->size, __ATOMIC_RELEASE);
 }

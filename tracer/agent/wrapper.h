@@ -13,4 +13,14 @@
 		".balign 16\n"                                                                     \
 		".previous\n");
 
+/* A vDSO function: the same with agent_vdso_enter. A section of its own, or the two would mix. */
+#define VDSO_WRAPPER(index, name)                                                                  \
+	__asm__(".section .text.vdso_wrappers, \"ax\"\n"                                           \
+		".balign 16\n"                                                                     \
+		"vdso_wrapper_" #name ":\n"                                                        \
+		"	movl $" #index ", %r11d\n"                                                     \
+		"	jmp agent_vdso_enter\n"                                                        \
+		".balign 16\n"                                                                     \
+		".previous\n");
+
 #endif

@@ -13,7 +13,7 @@
 
 void drain_open(struct drain *drain, int socket, struct merge *merge)
 {
-	*drain = (struct drain){ .socket = socket, .merge = merge, .next_id = 1 };
+	*drain = (struct drain){ .socket = socket, .merge = merge, .next_id = 1, .net = -1 };
 	drain->buffer = allocate(CONTROL_MAX + 1);
 	drain->record = allocate(RECORD_MAX);
 }
@@ -34,6 +34,8 @@ void drain_close(struct drain *drain)
 	}
 	for (size_t i = 0; table_next(&drain->arenas, &i, &value);)
 		front_arena_release(value);
+	if (drain->net >= 0)
+		close(drain->net);
 	table_close(&drain->flows);
 	table_close(&drain->arenas);
 	free(drain->sources);
@@ -56,14 +58,21 @@ static void drain_source(struct drain *drain, struct flow *flow)
 	enum source_result result;
 	char text[96];
 
+	if (flow->source->corrupt) {
+		source_abandon(flow->source); /* again: the program may have undone it */
+		return;
+	}
 	if (source_fill(flow->source) > CROWDED_BYTES)
 		drain->crowded = true;
 	while ((result = source_next(flow->source, drain->record)) == SOURCE_RECORD) {
 		drain->busy = true;
 		flow_complete(drain, flow, drain->record);
 	}
-	if (result != SOURCE_CORRUPT)
+	/* The keeper, too, marks rings abandoned, but it ends the drain first. */
+	if (result != SOURCE_CORRUPT && (drain->ended || !source_disturbed(flow->source)))
 		return;
+	source_abandon(flow->source);
+	drain->damaged = true;
 	snprintf(text, sizeof(text), "the ring of thread %d is damaged: its further calls are lost", flow->tid);
 	drain_note(drain, flow->pid, flow->tid, text);
 }
@@ -176,17 +185,33 @@ static void remove_flow(struct drain *drain, struct flow *flow, uint64_t tsc)
 	free(flow);
 }
 
+/* Nobody will read these rings: their writers must not wait for room. */
+static void abandon_unmapped(int fd)
+{
+	const uint32_t abandoned = 1;
+
+	for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++)
+		if (pwrite(fd, &abandoned, sizeof(abandoned),
+			   (off_t)slot * RING_STRIDE + (off_t)offsetof(struct ring_head, abandoned)) < 0)
+			return;
+}
+
 static void on_arena(struct drain *drain, const struct control *head, int fd)
 {
 	void *map = fd < 0 ? MAP_FAILED : mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
+	if (map == MAP_FAILED)
+		abandon_unmapped(fd);
 	if (fd >= 0)
 		close(fd);
+	/* The keeper uses an id again when the arena before is gone. */
+	front_arena_release(table_get(&drain->arenas, (int32_t)head->arena));
+	table_remove(&drain->arenas, (int32_t)head->arena);
 	if (map == MAP_FAILED) {
+		drain->damaged = true;
 		drain_note(drain, head->pid, head->tid, "an arena cannot be mapped: its threads' calls are lost");
 		return;
 	}
-	front_arena_release(table_get(&drain->arenas, (int32_t)head->arena));
 	table_put(&drain->arenas, (int32_t)head->arena, front_arena_create(map));
 }
 
@@ -260,6 +285,9 @@ static void on_message(struct drain *drain, const struct control *head, const ch
 	switch ((enum control_type)head->type) {
 	case MSG_ARENA:
 		on_arena(drain, head, fd);
+		return;
+	case MSG_NET:
+		drain->net = fd;
 		return;
 	case MSG_THREAD:
 		if (head->value == BIRTH_START)
@@ -355,6 +383,15 @@ uint64_t drain_round(struct drain *drain)
 	while (!drain->ended && receive(drain))
 		;
 	return complete_until(drain, now);
+}
+
+void drain_release_rings(const struct drain *drain)
+{
+	void *arena;
+
+	for (size_t i = 0; table_next(&drain->arenas, &i, &arena);)
+		for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++)
+			ring_set_reader(arena_ring(((struct front_arena *)arena)->map, slot), 0);
 }
 
 void drain_finish(struct drain *drain)

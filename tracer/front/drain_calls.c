@@ -83,6 +83,11 @@ void flow_complete(struct drain *drain, struct flow *flow, struct record *record
 	struct call *call = flow->open;
 
 	tame_times(record);
+	if (record->kind == RECORD_VDSO) { /* complete, and no end of an open call */
+		call = begin(drain, flow, record);
+		end(drain, call, CALL_DONE, record->end_tsc ? record->end_tsc : record->start_tsc);
+		return;
+	}
 	if (flow->closed_since && flow->closed_since == record->start_tsc)
 		return;
 	if (call && call->record->start_tsc == record->start_tsc) {

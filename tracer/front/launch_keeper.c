@@ -45,7 +45,8 @@ static _Noreturn void run_keeper(const struct keeper_process *keeper, const stru
 	struct launch launch = {
 		.argv = options->program, .program = program, .control_fd = socket, .follow = options->follow,
 		.fd_paths = options->fd_paths, .no_agent = options->no_agent, .no_patch = options->no_patch,
-		.string_limit = options->string_limit, .ring_bytes = options->ring_bytes,
+		.no_net = options->no_net, .no_sites = options->no_sites, .remote_dispatch = options->remote_dispatch,
+		.vdso = options->vdso, .string_limit = options->string_limit, .ring_bytes = options->ring_bytes,
 	};
 
 	close(keeper->socket);

@@ -1,8 +1,10 @@
 /* vtrace: options, the program, then the session. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "die.h"
+#include "layers.h"
 #include "memory.h"
 #include "options.h"
 #include "resolve.h"
@@ -41,7 +43,7 @@ int main(int argc, char **argv)
 	char error[OPTIONS_ERROR] = "";
 	int status;
 
-	if (!options_parse(&options, argc, argv, error))
+	if (!options_parse(&options, argc, argv, error) || !layers_apply(&options, getenv("VTRACE_LAYERS"), error))
 		die(EXIT_USAGE, "%s", error);
 	if (options.help || options.version) {
 		status = say_and_leave(&options);

@@ -280,7 +280,10 @@ static const struct option_row option_rows[] = {
 	{ 'S', "summary-sort-by", ARGUMENT_NEEDED, apply_sort, 0, "time|calls|errors|name|nothing" },
 	{ 'E', "env", ARGUMENT_NEEDED, apply_environment, 0, "VAR=VALUE or VAR  set or remove it for the program" },
 	{ 0, "via", ARGUMENT_NONE, apply_flag, FIELD(via), "the libc function of each call and its caller" },
+	{ 0, "vdso", ARGUMENT_NONE, apply_flag, FIELD(vdso),
+	  "also what the vDSO answers (clock_gettime ...), marked <vdso>; strace cannot see it" },
 	{ 0, "no-agent", ARGUMENT_NONE, apply_flag, FIELD(no_agent), "everything by ptrace" },
+	{ 0, "no-net", ARGUMENT_NONE, apply_flag, FIELD(no_net), "without the seccomp net" },
 	{ 0, "no-loader-patch", ARGUMENT_NONE, apply_flag, FIELD(no_patch), "leave the program's loader alone" },
 	{ 0, "ring-bytes", ARGUMENT_NEEDED, apply_number, FIELD(ring_bytes), NULL }, /* tests: rings that are always full */
 	{ 'h', "help", ARGUMENT_NONE, apply_flag, FIELD(help), "this text" },

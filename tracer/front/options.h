@@ -14,7 +14,8 @@ enum summary_mode { SUMMARY_OFF, SUMMARY_ONLY, SUMMARY_ALSO };
 #define OPTIONS_ERROR 512
 
 struct options {
-	bool follow, append, call_times, fd_paths, verbose, wall_clock, via, no_agent, no_patch, help, version;
+	bool follow, append, call_times, fd_paths, verbose, wall_clock, via, vdso, no_agent, no_patch, no_net, no_sites;
+	bool remote_dispatch, help, version;
 	bool quiet_given;
 	int hex_strings, quiet_count, time_count;
 	enum time_style time_style;

@@ -39,7 +39,7 @@ static void begin_call(struct report *report, struct call *call)
 	call->comm = thread ? thread->comm : "";
 	call->site = maps_find(maps, call->record->site);
 	call->caller = maps_find(maps, call->record->via ? call->record->caller : 0);
-	call->raw = maps_raw(maps, call->site);
+	call->raw = call->record->kind == RECORD_VDSO ? RAW_NO : maps_raw(maps, call->site);
 	call->shown = filter_shows_call(&report->options->filter, call->record, call->raw);
 	call->delayed = report->options->filter.status != STATUS_ALL;
 	if (thread)
@@ -212,6 +212,7 @@ static void report_message(struct report *report, const struct message *message)
 		return;
 	case MSG_ARENA:
 	case MSG_RING:
+	case MSG_NET:
 	case MSG_RECORD:
 	case MSG_FAILED:
 	case MSG_FINISHED:

@@ -9,6 +9,7 @@
 #include "drain.h"
 #include "launch_keeper.h"
 #include "memory.h"
+#include "net_heir.h"
 #include "output.h"
 #include "report.h"
 #include "session.h"
@@ -141,6 +142,8 @@ static void trace(struct session *session)
 		wait_for_more(session, &wait_ms);
 		keeper_forward_signals(&session->keeper, session->drain.program);
 	}
+	if (!session->drain.finished && !session->drain.failed)
+		drain_release_rings(&session->drain);
 	drain_round(&session->drain);
 	drain_finish(&session->drain);
 	report_until(session, UINT64_MAX);
@@ -151,7 +154,7 @@ static void close_report(struct session *session)
 	struct report *report = &session->report;
 
 	if (report->ops)
-		report->ops->close(report->formatter, session->drain.finished, report->lost);
+		report->ops->close(report->formatter, session->drain.finished && !session->drain.damaged, report->lost);
 	if (report->summary)
 		summary_close(report->summary, session->output.file, session->options->sort);
 	report_close(report);
@@ -183,9 +186,11 @@ static int close_session(struct session *session, const char *program)
 	if (session->drain.failed)
 		status = failure_status(&session->drain, program);
 	else if (!session->drain.finished)
-		warn_line("the keeper ended early: the trace is cut");
+		warn_line("the keeper was killed: the trace is cut, the program goes on untraced");
 	else
 		status = written ? end_like(session->drain.last.value) : EXIT_OUTPUT;
+	if (!session->drain.failed && !session->drain.finished && session->drain.net >= 0)
+		net_heir_serve(session->drain.net);
 	close(session->keeper.socket);
 	close(session->keeper.signals);
 	drain_close(&session->drain);

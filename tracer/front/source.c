@@ -38,7 +38,6 @@ static uint32_t read_word(const char *at)
 
 static enum source_result corrupt(struct source *source)
 {
-	source->corrupt = true;
 	source_abandon(source);
 	return SOURCE_CORRUPT;
 }
@@ -123,8 +122,17 @@ uint64_t source_fill(const struct source *source)
 	return source->corrupt ? 0 : head_of(source) - *position_of(source);
 }
 
+bool source_disturbed(const struct source *source)
+{
+	const struct ring_head *ring = ring_of(source);
+
+	return !source->corrupt && (atomic_load_explicit(&ring->tail, memory_order_relaxed) != *position_of(source) ||
+				    atomic_load_explicit(&ring->abandoned, memory_order_relaxed));
+}
+
 void source_abandon(struct source *source)
 {
+	source->corrupt = true;
 	atomic_store_explicit(&ring_of(source)->abandoned, 1, memory_order_relaxed);
 }
 

@@ -31,7 +31,9 @@ uint64_t source_open_since(const struct source *source);
 bool source_copy_open(const struct source *source, struct record *copy);
 /* How much is waiting, in bytes. */
 uint64_t source_fill(const struct source *source);
-/* Stops the writer from waiting for a reader that gave up. */
+/* True when a word that only the front writes has another value: the writer would wait for ever, or write nothing. */
+bool source_disturbed(const struct source *source);
+/* Gives the ring up: nothing more is read, and its writer does not wait for a reader. */
 void source_abandon(struct source *source);
 /* True when an ended source needs no more reading; its slot is then free for another thread. */
 bool source_free(struct source *source);

@@ -49,7 +49,7 @@ static bool await_child(struct keeper *k, pid_t tid)
 
 	if (take_early(k, tid, &status))
 		return WIFSTOPPED(status);
-	if (wait_stop(tid, &status) < 0)
+	if (wait_stop(k, tid, &status) < 0)
 		return false;
 	if (!WIFSTOPPED(status))
 		keep_early(k, tid, status);
@@ -68,10 +68,14 @@ static void child_registers(struct user_regs_struct *regs, const struct agent_fr
 	regs->orig_rax = (uint64_t)-1;
 }
 
-static void let_go(pid_t tid, const struct birth_call *call)
+static void let_go(struct keeper *k, struct space *parent_space, pid_t tid, const struct birth_call *call)
 {
 	struct user_regs_struct regs;
 
+	if (call->agent && !(call->flags & CLONE_VM)) {
+		stop_noting(k, tid);
+		rewrite_restore(k, parent_space, tid);
+	}
 	if (call->agent && !ptrace(PTRACE_GETREGS, tid, 0, &regs)) {
 		child_registers(&regs, &call->frame);
 		regs.gs_base = AGENT_IDLE;
@@ -89,7 +93,7 @@ static int enter_agent(struct keeper *k, struct task *task, struct user_regs_str
 		return err;
 	ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask);
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
-	err = inject_chunk(k, task, AGENT_EXPORT_REMOTE);
+	err = inject_chunk(k, task);
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
 	return err ? err : task_enter_agent(k, task, regs);
 }
@@ -150,8 +154,13 @@ void on_birth(struct keeper *k, struct task *parent, int event)
 	if (ptrace(PTRACE_GETEVENTMSG, parent->tid, 0, &child) < 0 || read_call(k, parent, &call) < 0 ||
 	    !await_child(k, (pid_t)child))
 		return;
+	bool joins = (call.flags & (CLONE_VM | CLONE_VFORK)) == CLONE_VM; /* runs beside its parent in one memory */
+
+	if (joins && call.agent)
+		rewrite_before_threads(k, space_of(k, parent), parent->tid);
 	if (!k->launch->follow) {
-		let_go((pid_t)child, &call);
+		space_of(k, parent)->rewriting.crowded |= joins;
+		let_go(k, space_of(k, parent), (pid_t)child, &call);
 		return;
 	}
 	bool shares = call.flags & CLONE_VM;
@@ -159,14 +168,14 @@ void on_birth(struct keeper *k, struct task *parent, int event)
 
 	if (space == NO_INDEX) {
 		send_note(k, parent, "process %d is not traced: too many processes", (int)child);
-		let_go((pid_t)child, &call);
+		let_go(k, space_of(k, parent), (pid_t)child, &call);
 		return;
 	}
 	struct task source = *parent;
 	struct task *task = task_add(k, (pid_t)child, call.flags & CLONE_THREAD ? source.pid : (pid_t)child, space);
 
 	if (!task) {
-		let_go((pid_t)child, &call);
+		let_go(k, space_of(k, parent), (pid_t)child, &call);
 		return;
 	}
 	if (shares)
@@ -216,7 +225,7 @@ static void new_image(struct keeper *k, struct task *task)
 	int err = k->launch->no_agent ? -ENOTSUP : inject_image(k, task);
 
 	task->by_ptrace = err != 0;
-	send_maps(k, task);
+	tell_image_maps(k, task);
 	if (err && err != -ESRCH && err != -ENOTSUP)
 		send_note(k, task, "process %d is traced by ptrace: the agent cannot be placed: %s", task->pid, strerror(-err));
 	if (!err)
@@ -235,6 +244,8 @@ void on_exec(struct keeper *k, pid_t pid)
 		return;
 	uint32_t space = space_new(k);
 
+	if (task->starting)
+		net_missing(k, task);
 	task_drop_slot(k, task);
 	ptrace_path_forget(task);
 	space_leave(k, task->space);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 #include "agent_symbols.h"
+#include "batch.h"
 #include "keeper.h"
 #include "../../loader-patch/lookup.h"
 
@@ -25,14 +27,31 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-extern const uint8_t agent_image[], agent_image_end[];
-
 struct dispatch_config { uint64_t mode, selector, offset, length; };
 
-static long remote(struct keeper *k, const struct task *task, uint64_t at, long nr, uint64_t a, uint64_t b, uint64_t c,
-		   uint64_t d, uint64_t e, uint64_t f)
+static int calls_one_by_one(struct keeper *k, const struct task *task, uint64_t at, struct batch_call *calls, uint32_t count)
 {
-	return remote_syscall(k, task->tid, at, nr, (uint64_t[6]){ a, b, c, d, e, f });
+	for (uint32_t i = 0; i < count; i++) {
+		if (i && calls[i].args[4] == BATCH_PREVIOUS)
+			calls[i].args[4] = (uint64_t)calls[i - 1].result;
+		calls[i].result = remote_syscall(k, task->tid, at, calls[i].nr, calls[i].args);
+		if (calls[i].result == -ESRCH)
+			return -ESRCH;
+	}
+	return 0;
+}
+
+/* From the agent's text. 0 or -errno, of the first call that failed too. */
+static int make_calls(struct keeper *k, const struct task *task, uint64_t stack, struct batch_call *calls, uint32_t count)
+{
+	int err = stack ? batch_run(k, task->tid, AGENT_EXPORT_BATCH, stack, calls, count) : -ENOTSUP;
+
+	if (err == -ENOTSUP)
+		err = calls_one_by_one(k, task, AGENT_EXPORT_REMOTE, calls, count);
+	for (uint32_t i = 0; !err && i < count; i++)
+		if (calls[i].result < 0)
+			err = (int)calls[i].result;
+	return err;
 }
 
 static int arena_index(const struct keeper *k)
@@ -75,60 +94,91 @@ close_fd:;
 	return err;
 }
 
-/* The first stack page of each thread block is touched by the thread itself; nothing is preset but the header. */
-int inject_chunk(struct keeper *k, struct task *task, uint64_t at)
+/* The program may have used up its descriptors: a memory file needs one for a moment. */
+static int make_calls_with_fd(struct keeper *k, const struct task *task, uint64_t stack, struct batch_call *calls,
+			      uint32_t count)
 {
-	struct space *space = space_of(k, task);
-	uint64_t base = CHUNK_ADDRESS(space->chunks), name = base;
-	long fd, got;
 	struct rlimit old, raised;
-
-	if (space->chunks == CHUNK_COUNT)
-		return -ENOMEM;
-	got = remote(k, task, at, SYS_mmap, base, CHUNK_THREADS, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, (uint64_t)-1, 0);
-	if (got < 0)
-		return (int)got;
-	if (tracee_write(k, task->tid, name, "vtrace", 7) < 0)
-		return -EFAULT;
-	/* The program may have used up its descriptors: ours needs one for a moment. */
 	bool limited = !prlimit(task->tid, RLIMIT_NOFILE, NULL, &old) && old.rlim_cur < 4096;
 
 	raised = (struct rlimit){ old.rlim_max < 4096 ? old.rlim_max : 4096, old.rlim_max };
 	if (limited)
 		prlimit(task->tid, RLIMIT_NOFILE, &raised, NULL);
-	fd = remote(k, task, at, SYS_memfd_create, name, MFD_CLOEXEC, 0, 0, 0, 0);
+	int err = make_calls(k, task, stack, calls, count);
+
 	if (limited)
 		prlimit(task->tid, RLIMIT_NOFILE, &old, NULL);
-	if (fd < 0)
-		return (int)fd;
-	int err = arena_adopt(k, task, (int)fd);
-
-	if (!err) {
-		got = remote(k, task, at, SYS_mmap, CHUNK_ARENA(space->chunks), ARENA_BYTES, PROT_READ | PROT_WRITE,
-			     MAP_SHARED | MAP_FIXED_NOREPLACE, (uint64_t)fd, 0);
-		err = got < 0 ? (int)got : 0;
-		space->chunks++;
-	}
-	remote(k, task, at, SYS_close, (uint64_t)fd, 0, 0, 0, 0, 0);
 	return err;
 }
 
-int arm_dispatch(const struct task *task)
+/* Nothing in it is preset: each thread touches its own block and stack. `stack`: of a fresh image, else 0. */
+static int add_chunk(struct keeper *k, struct task *task, uint64_t stack)
 {
-	struct dispatch_config config = { .mode = PR_SYS_DISPATCH_ON, .offset = AGENT_BASE,
-					  .length = AGENT_EXPORT_TEXT_END - AGENT_BASE };
+	struct space *space = space_of(k, task);
+	enum { BLOCKS, MEMFD, ARENA, COUNT };
+	struct batch_call calls[COUNT] = {
+		[BLOCKS] = { SYS_mmap, { CHUNK_ADDRESS(space->chunks), CHUNK_THREADS, PROT_READ | PROT_WRITE,
+					 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, (uint64_t)-1, 0 }, 0 },
+		[MEMFD] = { SYS_memfd_create, { AGENT_EXPORT_NAME, MFD_CLOEXEC, 0, 0, 0, 0 }, 0 },
+		[ARENA] = { SYS_mmap, { CHUNK_ARENA(space->chunks), ARENA_BYTES, PROT_READ | PROT_WRITE,
+					MAP_SHARED | MAP_FIXED_NOREPLACE, BATCH_PREVIOUS, 0 }, 0 },
+	};
 
-	if (ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, task->tid, sizeof(config), &config) < 0)
-		return -errno;
-	return 0;
+	if (space->chunks == CHUNK_COUNT)
+		return -ENOMEM;
+	int err = make_calls_with_fd(k, task, stack, calls, COUNT);
+
+	if (calls[MEMFD].result < 0 || err == -ESRCH)
+		return err;
+	if (!err)
+		err = arena_adopt(k, task, (int)calls[MEMFD].result);
+	space->chunks += !err;
+	struct batch_call close_it = { SYS_close, { (uint64_t)calls[MEMFD].result }, 0 };
+	int closed = make_calls(k, task, stack, &close_it, 1);
+
+	return err ? err : closed;
 }
 
-void disarm_dispatch(const struct task *task)
+int inject_chunk(struct keeper *k, struct task *task)
+{
+	return add_chunk(k, task, 0);
+}
+
+static int set_dispatch(const struct task *task, const struct dispatch_config *config)
+{
+	return ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, task->tid, sizeof(*config), config) < 0 ? -errno : 0;
+}
+
+/* Before Linux 6.4 only the thread itself can do it. */
+static int set_dispatch_remote(struct keeper *k, const struct task *task, const struct dispatch_config *config)
+{
+	return (int)remote_call(k, task, SYS_prctl, (uint64_t[6]){ PR_SET_SYSCALL_USER_DISPATCH, config->mode, config->offset,
+				config->length, config->selector });
+}
+
+static int change_dispatch(struct keeper *k, const struct task *task, const struct dispatch_config *config)
+{
+	int err = k->launch->remote_dispatch ? -EIO : set_dispatch(task, config);
+
+	return err == -EIO || err == -EINVAL ? set_dispatch_remote(k, task, config) : err;
+}
+
+int arm_dispatch(struct keeper *k, const struct task *task)
+{
+	struct dispatch_config config = {
+		.mode = PR_SYS_DISPATCH_ON, .offset = AGENT_BASE, .length = AGENT_EXPORT_DISPATCH_END - AGENT_BASE,
+		.selector = CHUNK_ARENA(task->chunk) + (uint64_t)task->slot * RING_STRIDE +
+			    offsetof(struct ring_head, selector),
+	};
+
+	return change_dispatch(k, task, &config);
+}
+
+void disarm_dispatch(struct keeper *k, const struct task *task)
 {
 	struct dispatch_config off = { 0 };
 
-	ptrace(PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, task->tid, sizeof(off), &off);
+	change_dispatch(k, task, &off);
 }
 
 /* Gives a stopped thread whose space has the agent its ring and block, sets its gs base in *regs (the caller writes the
@@ -143,36 +193,39 @@ int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struc
 	thread.self = thread_block(task);
 	thread.stack_top = thread.self + THREAD_BYTES - 16;
 	thread.ring = CHUNK_ARENA(task->chunk) + (uint64_t)task->slot * RING_STRIDE;
+	thread.entry = AGENT_EXPORT_SITE;
 	thread.pid = task->pid;
 	thread.tid = task->tid;
 	err = tracee_write(k, task->tid, thread.self, &thread, sizeof(thread));
 	if (!err)
-		err = arm_dispatch(task);
+		err = arm_dispatch(k, task);
 	if (err) {
 		task_drop_slot(k, task);
 		return err;
 	}
-	if (k->control < 0)
-		__atomic_store_n(&task_ring(k, task)->abandoned, 1, __ATOMIC_RELAXED);
 	regs->gs_base = thread.self;
 	return 0;
 }
 
-static int map_agent(struct keeper *k, struct task *task, uint64_t at)
+static int map_text(struct keeper *k, struct task *task, uint64_t entry, uint64_t stack)
 {
-	struct agent_config config = { .string_limit = k->launch->string_limit, .fd_paths = k->launch->fd_paths };
-	struct agent_thread idle = { .self = AGENT_IDLE };
-	size_t bytes = (size_t)(agent_image_end - agent_image);
-	long got = remote(k, task, at, SYS_mmap, AGENT_BASE, AGENT_TEXT_MAX, PROT_READ | PROT_EXEC,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0);
+	struct batch_call map = { SYS_mmap, { AGENT_BASE, AGENT_TEXT_MAX, PROT_READ | PROT_EXEC,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0 }, 0 };
+	int err = batch_run_borrowed(k, task->tid, entry, stack, &map);
 
-	if (got < 0)
-		return (int)got;
-	got = remote(k, task, at, SYS_mmap, AGENT_DATA, AGENT_DATA_MAX, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0);
-	if (got < 0)
-		return (int)got;
-	int err = tracee_write(k, task->tid, AGENT_BASE, agent_image, bytes);
+	if (!err && map.result < 0)
+		err = (int)map.result;
+	return err ? err : tracee_write(k, task->tid, AGENT_BASE, agent_image, (size_t)(agent_image_end - agent_image));
+}
+
+static int map_data(struct keeper *k, struct task *task, uint64_t stack)
+{
+	struct agent_config config = { .string_limit = k->launch->string_limit, .fd_paths = k->launch->fd_paths,
+				       .vdso = k->launch->vdso };
+	struct agent_thread idle = { .self = AGENT_IDLE, .entry = AGENT_EXPORT_PLAIN };
+	struct batch_call map = { SYS_mmap, { AGENT_DATA, AGENT_DATA_MAX, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0 }, 0 };
+	int err = make_calls(k, task, stack, &map, 1);
 
 	if (!err)
 		err = tracee_write(k, task->tid, AGENT_DATA, &config, sizeof(config));
@@ -281,8 +334,33 @@ static void patch_loader(struct keeper *k, const struct task *task)
 		  task->pid, why);
 }
 
-/* The executable file mappings, so that the front can name the places of syscall instructions. */
-void send_maps(struct keeper *k, const struct task *task)
+/* `start` 0: the front learns the address from the record of the mmap, which comes after. */
+static void send_map(struct keeper *k, const struct task *task, struct control_map map, const char *name)
+{
+	char payload[sizeof(map) + 4200];
+
+	memcpy(payload, &map, sizeof(map));
+	snprintf(payload + sizeof(map), sizeof(payload) - sizeof(map), "%s", name);
+	send_control(k, (struct control){ .type = MSG_MAP, .pid = task->pid, .tid = task->tid }, payload,
+		     (uint32_t)(sizeof(map) + strlen(payload + sizeof(map)) + 1), -1);
+}
+
+void tell_mapping(struct keeper *k, struct task *task, uint64_t start, uint64_t bytes, int fd, uint64_t offset)
+{
+	char link[64], name[4097];
+
+	snprintf(link, sizeof(link), "/proc/%d/fd/%d", task->tid, fd);
+	ssize_t got = readlink(link, name, sizeof(name) - 1);
+
+	if (got < 0)
+		return;
+	name[got] = 0;
+	send_map(k, task, (struct control_map){ .offset = offset }, name);
+	if (task->chunk != NO_INDEX)
+		rewrite_mapped(k, task, link, start, (bytes + 4095) & ~4095ull, offset);
+}
+
+void tell_image_maps(struct keeper *k, struct task *task)
 {
 	char path[64], line[4600];
 	FILE *maps;
@@ -290,16 +368,17 @@ void send_maps(struct keeper *k, const struct task *task)
 	snprintf(path, sizeof(path), "/proc/%d/maps", task->tid);
 	maps = fopen(path, "re");
 	while (maps && fgets(line, sizeof(line), maps)) {
-		char payload[sizeof(struct control_map) + 4200], mode[8], name[4100] = "";
+		char mode[8], name[4100] = "", file[4200];
 		struct control_map map;
 
 		if (sscanf(line, "%lx-%lx %7s %lx %*s %*s %4099[^\n]", &map.start, &map.end, mode, &map.offset, name) < 4 ||
 		    mode[2] != 'x')
 			continue;
-		memcpy(payload, &map, sizeof(map));
-		strcpy(payload + sizeof(map), name);
-		send_control(k, (struct control){ .type = MSG_MAP, .pid = task->pid, .tid = task->tid }, payload,
-			     (uint32_t)(sizeof(map) + strlen(name) + 1), -1);
+		send_map(k, task, map, name);
+		if (task->chunk == NO_INDEX || name[0] != '/' || mode[3] != 'p')
+			continue;
+		snprintf(file, sizeof(file), "/proc/%d/root%s", task->tid, name);
+		rewrite_mapped(k, task, file, map.start, map.end - map.start, map.offset);
 	}
 	if (maps)
 		fclose(maps);
@@ -307,19 +386,14 @@ void send_maps(struct keeper *k, const struct task *task)
 
 static int inject_with(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
-	uint8_t saved[8], call[8] = { 0x0f, 0x05, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc };
-	uint64_t entry = regs->rip;
-	int err = tracee_read(k, task->tid, entry, saved, sizeof(saved));
+	int err = map_text(k, task, regs->rip, regs->rsp);
 
-	if (err || (err = tracee_write(k, task->tid, entry, call, sizeof(call))))
-		return err;
-	err = map_agent(k, task, entry);
 	if (!err)
-		err = inject_chunk(k, task, AGENT_EXPORT_REMOTE);
-	int restored = tracee_write(k, task->tid, entry, saved, sizeof(saved));
-
-	if (err || restored)
-		return err ? err : restored;
+		err = map_data(k, task, regs->rsp);
+	if (!err)
+		err = add_chunk(k, task, regs->rsp);
+	if (err)
+		return err;
 	if (!k->launch->no_patch)
 		patch_loader(k, task);
 	return task_enter_agent(k, task, regs);
@@ -328,7 +402,7 @@ static int inject_with(struct keeper *k, struct task *task, struct user_regs_str
 int inject_image(struct keeper *k, struct task *task)
 {
 	struct user_regs_struct regs;
-	uint64_t mask, all = ~0ull;
+	uint64_t mask, all = ~(1ull << (SIGTRAP - 1)); /* batches end with it */
 	int err;
 
 	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0 ||

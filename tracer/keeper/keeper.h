@@ -12,6 +12,9 @@
 #include "control.h"
 #include "launch.h"
 #include "record.h"
+#include "net_filter.h"
+#include "objects.h"
+#include "rewrite.h"
 
 #define TASK_MAX 32768u
 #define SPACE_MAX 16384u
@@ -55,6 +58,8 @@ struct space {
 	uint32_t tasks;
 	pid_t owner;                   /* the process `actions` belong to; 0: the first that asks */
 	struct signal_actions actions;
+	int memory_plus_one;           /* /proc/PID/mem of one of its threads, kept open; 0: not yet */
+	struct rewriting rewriting;
 	uint32_t chunks;
 	uint32_t arena[CHUNK_COUNT];   /* chunk number → arena index */
 };
@@ -66,12 +71,14 @@ struct task {
 	int32_t slot;
 	bool by_ptrace;                /* syscalls are seen by PTRACE_SYSCALL stops */
 	bool in_syscall;               /* by_ptrace: between entry and exit */
+	bool notified;                 /* by_ptrace: the net let the call in that it is in */
 	bool starting;                 /* by_ptrace: not yet past the first execve, only that one counts */
 	bool once;                     /* by_ptrace for one syscall only (int 0x80) */
 	uint64_t blocked;              /* forced signals the program has blocked; forcing unblocks them in the kernel */
 	struct signal_undo undo;
 	uint64_t during;               /* those blocked while its present call waits: sigsuspend, ppoll … bring a mask */
 	struct record *open;           /* by_ptrace: the record being made, RECORD_MAX bytes */
+	struct record *emulated;       /* a vsyscall the net saw, whose return is awaited; or NULL */
 };
 
 /* The last loader analysed. Its first page holds headers and build-id, so it tells one loader from another. */
@@ -90,12 +97,20 @@ struct keeper {
 	int program_status;
 	int error_pipe;                /* errno of the program's failed first execve */
 	int control;                   /* -1: the front is gone */
+	int net;                       /* the seccomp net's listener; -1: there is none */
+	struct net_filter net_filter;
+	int net_error;                 /* errno of its installation */
+	long starting_nr;              /* the call the child makes before its execve */
+	pid_t remote_tid;              /* makes a call on the keeper's behalf; else 0 */
+	bool let_go;                   /* some thread was left to another tracer */
 	uint32_t live;
 	struct loader loader;
 	struct task *tasks;            /* open-addressed by tid */
 	struct space *spaces;
 	struct arena *arenas;
 	struct guest guests[GUEST_MAX];
+	struct object *objects;
+	uint32_t object_count;
 	struct { pid_t tid; int status; } early[64]; /* stops of children whose parent's event has not come */
 	uint32_t early_count;
 };
@@ -114,6 +129,9 @@ struct ring_head *task_ring(struct keeper *k, const struct task *task);
 bool task_take_slot(struct keeper *k, struct task *task);
 void task_drop_slot(struct keeper *k, struct task *task);
 
+/* The agent, as agent.ld lays it out from AGENT_BASE on. */
+extern const uint8_t agent_image[], agent_image_end[];
+
 /* memory.c: 0 or -errno */
 int tracee_read(struct keeper *k, pid_t tid, uint64_t addr, void *to, size_t bytes);
 int tracee_write(struct keeper *k, pid_t tid, uint64_t addr, const void *from, size_t bytes);
@@ -123,13 +141,32 @@ uint64_t thread_block(const struct task *task);
  * a syscall instruction in it. Registers are left changed. */
 long remote_syscall(struct keeper *k, pid_t tid, uint64_t at, long nr, const uint64_t args[6]);
 
+/* The same from the agent's text, at any stop outside the kernel; registers and signal mask stay. */
+long remote_call(struct keeper *k, const struct task *task, long nr, const uint64_t args[6]);
+
+/* rewrite.c */
+/* `task` has mapped [start, start + bytes) of `file` (a path the keeper can open) from file offset `offset` on, executable and
+ * private, and nobody has run it. At a stop where remote_call works. */
+void rewrite_mapped(struct keeper *k, struct task *task, const char *file, uint64_t start, uint64_t bytes, uint64_t offset);
+/* The syscall instruction at `address` was dispatched; the task is stopped behind it. */
+void rewrite_dispatched(struct keeper *k, struct task *task, uint64_t address);
+/* A second thread is about to run in `space`; all are stopped. */
+void rewrite_before_threads(struct keeper *k, struct space *space, pid_t tid);
+/* Puts the program's own bytes back in the memory of `tid`, laid out as `space`; nobody runs there. */
+void rewrite_restore(struct keeper *k, const struct space *space, pid_t tid);
+/* RIP in a trampoline becomes the place in the program that it stands for. True: *regs was changed. */
+bool rewrite_leave_trampoline(struct keeper *k, const struct task *task, struct user_regs_struct *regs);
+
 /* inject.c */
 int inject_image(struct keeper *k, struct task *task);   /* at a syscall-exit stop of execve */
-int inject_chunk(struct keeper *k, struct task *task, uint64_t at);
+int inject_chunk(struct keeper *k, struct task *task);   /* one more, at any stop */
 int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs);
-int arm_dispatch(const struct task *task);
-void disarm_dispatch(const struct task *task);
-void send_maps(struct keeper *k, const struct task *task);
+int arm_dispatch(struct keeper *k, const struct task *task);
+void disarm_dispatch(struct keeper *k, const struct task *task);
+/* What the image has mapped by itself; its sites are rewritten where it has an agent. */
+void tell_image_maps(struct keeper *k, struct task *task);
+/* File text was mapped by the task, through descriptor `fd`. */
+void tell_mapping(struct keeper *k, struct task *task, uint64_t start, uint64_t bytes, int fd, uint64_t offset);
 
 /* birth.c: fork, vfork, clone, exec events */
 void on_birth(struct keeper *k, struct task *parent, int event);
@@ -139,8 +176,10 @@ void on_exec(struct keeper *k, pid_t pid);
 void forced_inherited(struct keeper *k, struct task *task, uint64_t mask);
 /* The program is about to make this syscall. */
 void forced_note(struct keeper *k, struct task *task, const struct user_regs_struct *regs);
-/* The call last noted was not made: it will be noted again. */
-void forced_undo(struct keeper *k, struct task *task);
+/* Call `nr` was not made after all: it will be noted again. */
+void forced_undo(struct keeper *k, struct task *task, uint64_t nr);
+/* A signal interrupts this call, which may have brought a mask of its own. */
+void forced_interrupted(struct keeper *k, struct task *task, const struct agent_frame *frame);
 /* A signal is about to be delivered to the program; `interrupts`: out of a call that waited. */
 void forced_deliver(struct keeper *k, struct task *task, int sig, bool interrupts);
 /* Undoes what forcing `sig` did. Changes the registers: the caller sets them afterwards. */
@@ -149,13 +188,42 @@ bool forced_is_blocked(const struct task *task, int sig);
 /* Makes a signal that forcing has swallowed pending again, as it was sent. Changes the registers. */
 void forced_resend(struct keeper *k, const struct task *task, const siginfo_t *info);
 
+/* net.c */
+/* Takes the listener out of the stopped child. 0 or -errno. */
+int net_adopt(struct keeper *k, pid_t pid, int fd);
+/* Says so when a net was wanted and there is none. */
+void net_missing(struct keeper *k, const struct task *task);
+/* waitpid(tid, status, __WALL) that answers the net meanwhile. */
+pid_t net_wait(struct keeper *k, pid_t tid, int *status);
+/* At the stop after a vsyscall, if it is one. */
+void net_vsyscall_returned(struct keeper *k, struct task *task);
+
+/* let_go.c: true when the task was resumed or is gone. */
+bool let_go_at_dispatch(struct keeper *k, struct task *task, struct user_regs_struct *regs);
+/* At the entry stop of ptrace(2) in a task traced by ptrace. True: it is not our task any more. */
+bool let_go_at_entry(struct keeper *k, struct task *task, const uint64_t args[6]);
+/* The wrappers bound in this address space become plain jumps: %gs is not ours in all its threads. */
+void stop_noting(struct keeper *k, pid_t tid);
+
 /* signals.c: at a signal-delivery stop. Resumes the task. */
 void program_registers(struct user_regs_struct *regs, const struct agent_frame *frame);
 bool in_agent(uint64_t rip);
+/* Gives a thread stopped in the agent the registers a handler may see. 0, or -errno when it is gone. `info`: of the signal
+ * about to be delivered, or NULL; it is set again when steps were taken, because they end in another stop. */
+int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info);
 void on_signal(struct keeper *k, struct task *task, int sig);
 
-/* ptrace_path.c */
-void on_syscall_stop(struct keeper *k, struct task *task);
+/* ptrace_path.c: records made from outside */
+struct traced_call { uint64_t nr, site, args[6]; uint32_t arch, caught; };
+/* `rec` holds RECORD_MAX bytes; it is told to the front as open by record_begin's caller (send_record), complete by
+ * record_end. */
+void record_begin(struct keeper *k, struct task *task, struct record *rec, const struct traced_call *call);
+void record_end(struct keeper *k, struct task *task, struct record *rec, int64_t ret);
+void send_record(struct keeper *k, const struct record *rec, int complete);
+/* False: the task is not ours any more. */
+bool on_syscall_stop(struct keeper *k, struct task *task);
+/* The net lets the task's call in: from here on it is told as open. */
+void ptrace_path_notified(struct keeper *k, struct task *task);
 void ptrace_path_forget(struct task *task);
 
 /* send.c */
@@ -166,6 +234,7 @@ void front_is_gone(struct keeper *k);
 void send_note(struct keeper *k, const struct task *task, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* run.c */
+void handle_status(struct keeper *k, pid_t tid, int status);
 /* Puts aside a wait status that came where it could not be handled; the main loop takes it up. */
 void keep_early(struct keeper *k, pid_t tid, int status);
 void resume(struct task *task, int sig);
@@ -174,7 +243,7 @@ bool take_early(struct keeper *k, pid_t tid, int *status);
 
 /* remote.c */
 /* waitpid that goes on after EINTR. */
-pid_t wait_stop(pid_t tid, int *status);
+pid_t wait_stop(struct keeper *k, pid_t tid, int *status);
 int run_to_syscall_stop(struct keeper *k, pid_t tid);
 
 /* start.c: forks the program, seized and stopped before its execve. Its pid or -errno (told to the front). */

@@ -23,14 +23,33 @@ int tracee_read(struct keeper *k, pid_t tid, uint64_t addr, void *to, size_t byt
 	return (size_t)got == bytes ? 0 : -EFAULT;
 }
 
-int tracee_write(struct keeper *k, pid_t tid, uint64_t addr, const void *from, size_t bytes)
+static int open_memory(pid_t tid)
 {
 	char path[64];
-	int fd, err = 0;
 
-	(void)k;
 	snprintf(path, sizeof(path), "/proc/%d/mem", tid);
-	fd = open(path, O_RDWR | O_CLOEXEC);
+	return open(path, O_RDWR | O_CLOEXEC);
+}
+
+/* The address space's open file, or a new one that the caller must close (*own). */
+static int memory_of(struct keeper *k, pid_t tid, bool *own)
+{
+	const struct task *task = task_find(k, tid);
+	struct space *space = task && task->space != NO_INDEX ? space_of(k, task) : NULL;
+
+	*own = !space;
+	if (!space)
+		return open_memory(tid);
+	if (!space->memory_plus_one)
+		space->memory_plus_one = open_memory(tid) + 1;
+	return space->memory_plus_one - 1;
+}
+
+int tracee_write(struct keeper *k, pid_t tid, uint64_t addr, const void *from, size_t bytes)
+{
+	bool own;
+	int fd = memory_of(k, tid, &own), err = 0;
+
 	if (fd < 0)
 		return -errno;
 	ssize_t put = pwrite(fd, from, bytes, (off_t)addr);
@@ -39,6 +58,7 @@ int tracee_write(struct keeper *k, pid_t tid, uint64_t addr, const void *from, s
 		err = -errno;
 	else if ((size_t)put != bytes)
 		err = -EFAULT;
-	close(fd);
+	if (own)
+		close(fd);
 	return err;
 }

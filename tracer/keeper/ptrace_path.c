@@ -4,12 +4,17 @@
 #include <linux/audit.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include "capture.h"
 #include "keeper.h"
+
+/* The kernel's own codes, not in the headers for programs. */
+#define ERESTARTSYS 512
+#define ERESTARTNOINTR 513
 
 
 static uint64_t copy_tracee(void *context, void *to, uint64_t from, uint64_t bytes)
@@ -52,74 +57,140 @@ static struct capture_source source_of(const struct keeper *k, struct task *task
 					.fd_path = k->launch->fd_paths ? fd_path_tracee : NULL };
 }
 
-static void send_record(struct keeper *k, const struct task *task, int complete)
+void send_record(struct keeper *k, const struct record *rec, int complete)
 {
-	send_control(k, (struct control){ .type = MSG_RECORD, .pid = task->pid, .tid = task->tid, .value = complete,
-					  .tsc = complete ? task->open->end_tsc : task->open->start_tsc },
-		     task->open, task->open->size, -1);
+	send_control(k, (struct control){ .type = MSG_RECORD, .pid = rec->pid, .tid = rec->tid, .value = complete,
+					  .tsc = complete ? rec->end_tsc : rec->start_tsc },
+		     rec, rec->size, -1);
+}
+
+void record_begin(struct keeper *k, struct task *task, struct record *rec, const struct traced_call *call)
+{
+	struct capture_source from = source_of(k, task);
+
+	*rec = (struct record){ .size = sizeof(struct record), .kind = RECORD_SYSCALL, .caught = (uint16_t)call->caught,
+				.pid = task->pid, .tid = task->tid, .nr = (int32_t)call->nr, .site = call->site,
+				.start_tsc = now_tsc(), .abi = call->arch == AUDIT_ARCH_X86_64 ? ABI_X86_64 : ABI_I386 };
+	if (rec->abi == ABI_X86_64 && call->nr & 0x40000000)
+		rec->abi = ABI_X32;
+	for (int i = 0; i < 6; i++)
+		rec->args[i] = call->args[i];
+	capture_run(rec, &from, PHASE_ENTRY);
+	rec->entry_size = rec->size;
+}
+
+void record_end(struct keeper *k, struct task *task, struct record *rec, int64_t ret)
+{
+	struct capture_source from = source_of(k, task);
+
+	rec->ret = ret;
+	capture_run(rec, &from, PHASE_EXIT);
+	rec->end_tsc = now_tsc();
+	send_record(k, rec, 1);
 }
 
 static void on_entry(struct keeper *k, struct task *task, const struct __ptrace_syscall_info *info)
 {
-	struct capture_source from = source_of(k, task);
+	struct traced_call call = { .nr = info->entry.nr, .site = info->instruction_pointer - 2, .arch = info->arch,
+				    .caught = CAUGHT_PTRACE };
 
 	if (!task->open)
 		task->open = malloc(RECORD_MAX);
 	if (!task->open)
 		return;
-	*task->open = (struct record){ .size = sizeof(struct record), .kind = RECORD_SYSCALL, .caught = CAUGHT_PTRACE,
-				       .pid = task->pid, .tid = task->tid, .nr = (int32_t)info->entry.nr,
-				       .site = info->instruction_pointer - 2, .start_tsc = now_tsc(),
-				       .abi = info->arch == AUDIT_ARCH_X86_64 ? ABI_X86_64 : ABI_I386 };
-	if (task->open->abi == ABI_X86_64 && info->entry.nr & 0x40000000)
-		task->open->abi = ABI_X32;
 	for (int i = 0; i < 6; i++)
-		task->open->args[i] = info->entry.args[i];
-	capture_run(task->open, &from, PHASE_ENTRY);
-	task->open->entry_size = task->open->size;
-	send_record(k, task, 0);
+		call.args[i] = info->entry.args[i];
+	record_begin(k, task, task->open, &call);
+	task->notified = false;
+	if (k->net < 0)
+		ptrace_path_notified(k, task);
+}
+
+void ptrace_path_notified(struct keeper *k, struct task *task)
+{
+	if (task->notified || !task->open)
+		return;
+	task->notified = true;
+	send_record(k, task->open, 0);
+}
+
+/* A signal that comes before the keeper has received the notification ends the call with ERESTARTSYS, which a handler without
+ * SA_RESTART would turn into EINTR. The call has not begun: it is always made again. */
+static bool never_began(const struct keeper *k, const struct task *task, const struct __ptrace_syscall_info *info)
+{
+	struct user_regs_struct regs;
+
+	if (k->net < 0 || task->notified || info->exit.rval != -ERESTARTSYS || ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
+		return false;
+	regs.rax = (uint64_t)-ERESTARTNOINTR;
+	return !ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
 }
 
 static void on_exit_stop(struct keeper *k, struct task *task, const struct __ptrace_syscall_info *info)
 {
-	struct capture_source from = source_of(k, task);
-
-	if (!task->open)
+	if (!task->open || never_began(k, task, info))
 		return;
-	task->open->ret = info->exit.rval;
-	capture_run(task->open, &from, PHASE_EXIT);
-	task->open->end_tsc = now_tsc();
-	send_record(k, task, 1);
+	const uint64_t *args = task->open->args;
+
+	if (task->open->nr == SYS_mmap && task->open->abi == ABI_X86_64 && !info->exit.is_error && args[2] & PROT_EXEC &&
+	    !(args[3] & MAP_ANONYMOUS))
+		tell_mapping(k, task, (uint64_t)info->exit.rval, args[1], (int)args[4], args[5]);
+	record_end(k, task, task->open, info->exit.rval);
 }
 
 void ptrace_path_forget(struct task *task)
 {
 	free(task->open);
-	task->open = NULL;
+	free(task->emulated);
+	task->open = task->emulated = NULL;
 	task->in_syscall = false;
 }
 
-void on_syscall_stop(struct keeper *k, struct task *task)
+/* Before its first execve the child is still ours: it puts itself under the net's filter. */
+static void starting(struct keeper *k, struct task *task, const struct __ptrace_syscall_info *info)
+{
+	if (info->op == PTRACE_SYSCALL_INFO_ENTRY) {
+		k->starting_nr = (long)info->entry.nr;
+		if (info->entry.nr == SYS_execve)
+			on_entry(k, task, info);
+		return;
+	}
+	if (info->op != PTRACE_SYSCALL_INFO_EXIT || k->starting_nr != SYS_seccomp)
+		return;
+	k->net_error = info->exit.rval < 0 ? (int)-info->exit.rval : -net_adopt(k, task->tid, (int)info->exit.rval);
+}
+
+static void end_once(struct keeper *k, struct task *task)
+{
+	if (!task->once)
+		return;
+	task->once = false;
+	task->by_ptrace = false;
+	arm_dispatch(k, task);
+}
+
+bool on_syscall_stop(struct keeper *k, struct task *task)
 {
 	struct __ptrace_syscall_info info;
 
 	if (!task->by_ptrace || ptrace(PTRACE_GET_SYSCALL_INFO, task->tid, sizeof(info), &info) <= 0)
-		return;
+		return true;
+	if (task->starting) {
+		starting(k, task, &info);
+		return true;
+	}
 	if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
-		/* Before its first execve the child is still ours. */
+		bool is_ptrace = info.entry.nr == SYS_ptrace && info.arch == AUDIT_ARCH_X86_64;
+
 		task->in_syscall = true;
-		if (!task->starting || info.entry.nr == SYS_execve)
-			on_entry(k, task, &info);
-		return;
+		on_entry(k, task, &info);
+		return !is_ptrace || !let_go_at_entry(k, task, info.entry.args);
 	}
 	if (info.op == PTRACE_SYSCALL_INFO_EXIT) {
-		if (task->in_syscall && !task->starting)
+		if (task->in_syscall)
 			on_exit_stop(k, task, &info);
 		task->in_syscall = false;
-		if (task->once) {
-			task->once = false;
-			task->by_ptrace = false;
-			arm_dispatch(task);
-		}
+		end_once(k, task);
 	}
+	return true;
 }

@@ -4,13 +4,14 @@
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+#include "agent_symbols.h"
 #include "keeper.h"
 
-pid_t wait_stop(pid_t tid, int *status)
+pid_t wait_stop(struct keeper *k, pid_t tid, int *status)
 {
 	pid_t got;
 
-	while ((got = waitpid(tid, status, __WALL)) < 0 && errno == EINTR)
+	while ((got = net_wait(k, tid, status)) < 0 && errno == EINTR)
 		;
 	return got;
 }
@@ -23,7 +24,7 @@ int run_to_syscall_stop(struct keeper *k, pid_t tid)
 	do {
 		if (ptrace(PTRACE_SYSCALL, tid, 0, 0) < 0)
 			return -errno;
-		if (wait_stop(tid, &status) < 0)
+		if (wait_stop(k, tid, &status) < 0)
 			return -errno;
 		if (!WIFSTOPPED(status)) {
 			keep_early(k, tid, status);
@@ -50,13 +51,32 @@ long remote_syscall(struct keeper *k, pid_t tid, uint64_t at, long nr, const uin
 	regs.r9 = args[5];
 	if (ptrace(PTRACE_SETREGS, tid, 0, &regs) < 0)
 		return -errno;
+	k->remote_tid = tid;
 	int err = run_to_syscall_stop(k, tid);
 
 	if (!err)
 		err = run_to_syscall_stop(k, tid);
+	k->remote_tid = 0;
 	if (err)
 		return err;
 	if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
 		return -errno;
 	return (long)regs.rax;
+}
+
+long remote_call(struct keeper *k, const struct task *task, long nr, const uint64_t args[6])
+{
+	struct user_regs_struct regs;
+	uint64_t mask, all = ~0ull;
+
+	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0 ||
+	    ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
+		return -errno;
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
+	long got = remote_syscall(k, task->tid, AGENT_EXPORT_REMOTE, nr, args);
+
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	regs.orig_rax = (uint64_t)-1;
+	ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
+	return got;
 }

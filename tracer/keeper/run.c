@@ -59,6 +59,7 @@ static void on_gone(struct keeper *k, struct task *task, int status)
 
 static void on_event_stop(struct keeper *k, struct task *task, int sig)
 {
+	net_vsyscall_returned(k, task);
 	if (sig == SIGTRAP) {
 		resume(task, 0);
 		return;
@@ -91,8 +92,8 @@ static void on_stop(struct keeper *k, struct task *task, int status)
 		return;
 	}
 	if (sig == (SIGTRAP | 0x80)) {
-		on_syscall_stop(k, task);
-		resume(task, 0);
+		if (on_syscall_stop(k, task))
+			resume(task, 0);
 		return;
 	}
 	on_signal(k, task, sig);
@@ -115,7 +116,7 @@ static struct task *task_of(struct keeper *k, pid_t tid, int status)
 	return task;
 }
 
-static void handle(struct keeper *k, pid_t tid, int status)
+void handle_status(struct keeper *k, pid_t tid, int status)
 {
 	struct task *task = task_of(k, tid, status);
 
@@ -137,7 +138,7 @@ static void handle_early_deaths(struct keeper *k)
 		if (WIFSTOPPED(status) || !task_find(k, tid))
 			continue;
 		k->early[i] = k->early[--k->early_count];
-		handle(k, tid, status);
+		handle_status(k, tid, status);
 		i = (uint32_t)-1;
 	}
 }
@@ -168,9 +169,9 @@ static void watch_front(void)
 
 static void loop(struct keeper *k)
 {
-	while (k->live) {
+	while (k->live || (k->let_go && k->net >= 0)) {
 		int status;
-		pid_t tid = waitpid(-1, &status, __WALL);
+		pid_t tid = net_wait(k, -1, &status);
 
 		if (front_died && k->control >= 0)
 			front_is_gone(k);
@@ -178,7 +179,7 @@ static void loop(struct keeper *k)
 			continue;
 		if (tid < 0)
 			return;
-		handle(k, tid, status);
+		handle_status(k, tid, status);
 		handle_early_deaths(k);
 	}
 }
@@ -188,7 +189,8 @@ static bool allocate(struct keeper *k)
 	k->tasks = calloc(TASK_MAX, sizeof(*k->tasks));
 	k->spaces = calloc(SPACE_MAX, sizeof(*k->spaces));
 	k->arenas = calloc(ARENA_MAX, sizeof(*k->arenas));
-	return k->tasks && k->spaces && k->arenas;
+	k->objects = calloc(OBJECT_MAX, sizeof(*k->objects));
+	return k->tasks && k->spaces && k->arenas && k->objects;
 }
 
 /* Arenas take a descriptor each. */
@@ -213,10 +215,12 @@ static void ignore_terminal_signals(void)
 
 int keeper_run(const struct launch *launch)
 {
-	struct keeper k = { .launch = launch, .control = launch->control_fd };
+	struct keeper k = { .launch = launch, .control = launch->control_fd, .net = -1 };
 
 	if (!allocate(&k))
 		return 1;
+	if (launch->follow && !launch->no_net && net_filter_build(&k.net_filter) < 0)
+		k.net_filter.count = 0;
 	k.program = start_program(&k);
 	if (k.program < 0)
 		return 1;

@@ -20,7 +20,7 @@ void front_is_gone(struct keeper *k)
 	k->control = -1;
 	for (uint32_t i = 0; i < ARENA_MAX; i++)
 		for (uint32_t slot = 0; k->arenas[i].spaces && slot < ARENA_SLOTS; slot++)
-			__atomic_store_n(&arena_ring(k->arenas[i].map, slot)->abandoned, 1, __ATOMIC_RELAXED);
+			ring_set_reader(arena_ring(k->arenas[i].map, slot), 0);
 }
 
 static void attach_fd(struct msghdr *msg, char *buffer, size_t bytes, int fd)

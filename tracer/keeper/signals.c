@@ -2,6 +2,7 @@
  * the agent gets the program's own registers first, so that handlers never see the agent (design.md, Signals). */
 #include <errno.h>
 #include <linux/audit.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -54,29 +55,10 @@ static int set_phase(struct keeper *k, const struct task *task, uint64_t phase)
 	return tracee_write(k, task->tid, thread_block(task) + offsetof(struct agent_thread, phase), &phase, sizeof(phase));
 }
 
-/* The front learns the file of an executable mapping before the mapping's record. */
-static void note_mapping(struct keeper *k, const struct task *task, const struct user_regs_struct *regs)
-{
-	char link[64], payload[sizeof(struct control_map) + 4097];
-	struct control_map map = { .offset = regs->r9 };
-	ssize_t got;
-
-	if (!(regs->rdx & PROT_EXEC) || (regs->r10 & MAP_ANONYMOUS))
-		return;
-	snprintf(link, sizeof(link), "/proc/%d/fd/%d", task->tid, (int)regs->r8);
-	got = readlink(link, payload + sizeof(map), 4096);
-	if (got < 0)
-		return;
-	payload[sizeof(map) + (size_t)got] = 0;
-	memcpy(payload, &map, sizeof(map));
-	send_control(k, (struct control){ .type = MSG_MAP, .pid = task->pid, .tid = task->tid }, payload,
-		     (uint32_t)(sizeof(map) + (size_t)got + 1), -1);
-}
-
 /* int 0x80: dispatch is switched off for the one call, which is then seen by ptrace. */
-static void foreign_syscall(struct task *task, struct user_regs_struct *regs)
+static void foreign_syscall(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
-	disarm_dispatch(task);
+	disarm_dispatch(k, task);
 	regs->rip -= 2;
 	regs->orig_rax = (uint64_t)-1;
 	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
@@ -86,21 +68,62 @@ static void foreign_syscall(struct task *task, struct user_regs_struct *regs)
 	resume(task, 0);
 }
 
+static uint64_t vdso_block(const struct task *task)
+{
+	return thread_block(task) + offsetof(struct agent_thread, vdso);
+}
+
+static bool in_vdso(struct keeper *k, const struct task *task, struct agent_vdso *call)
+{
+	return k->launch->vdso && !tracee_read(k, task->tid, vdso_block(task), call, sizeof(*call)) && call->slot;
+}
+
+/* Gives the function its own return address back: it will not be recorded. */
+static void vdso_forget(struct keeper *k, const struct task *task, const struct agent_vdso *call)
+{
+	struct agent_vdso none = { 0 };
+	uint64_t now;
+
+	if (!tracee_read(k, task->tid, call->slot, &now, sizeof(now)) && now == AGENT_EXPORT_VDSO_RETURN)
+		tracee_write(k, task->tid, call->slot, &call->caller, sizeof(call->caller));
+	tracee_write(k, task->tid, vdso_block(task), &none, sizeof(none));
+}
+
+/* The agent's own dispatched call: it goes on behind it. */
+static void answer_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs)
+{
+	regs->rax = 0;
+	regs->orig_rax = (uint64_t)-1;
+	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
+	if (regs->rdi == AGENT_CALL_MAPPED)
+		tell_mapping(k, task, regs->rsi, regs->rdx, (int)regs->r10, regs->r8);
+}
+
 static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 {
 	struct user_regs_struct regs;
+	struct agent_vdso call;
 
+	if (in_vdso(k, task, &call))
+		vdso_forget(k, task, &call); /* it leaves the answer to the kernel, and this call is recorded */
 	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
 		return;
 	forced_restore(k, task, SIGSYS);
-	if (info->si_arch != AUDIT_ARCH_X86_64) {
-		foreign_syscall(task, &regs);
+	if (regs.rip == AGENT_EXPORT_KEEPER_AFTER) {
+		answer_agent(k, task, &regs);
+		resume(task, 0);
 		return;
 	}
+	if (info->si_arch != AUDIT_ARCH_X86_64) {
+		foreign_syscall(k, task, &regs);
+		return;
+	}
+	if (let_go_at_dispatch(k, task, &regs))
+		return;
 	forced_note(k, task, &regs);
-	if (regs.rax == SYS_mmap)
-		note_mapping(k, task, &regs);
+	rewrite_dispatched(k, task, regs.rip - 2);
 	regs.rcx = regs.rip;
+	regs.r11 = CAUGHT_DISPATCH;
 	regs.rip = AGENT_EXPORT_STUB;
 	regs.orig_rax = (uint64_t)-1;
 	ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
@@ -115,11 +138,16 @@ static void close_open_record(struct keeper *k, const struct task *task, int64_t
 
 	if (!ring || __atomic_load_n(&ring->open_at, __ATOMIC_ACQUIRE) != head + 1)
 		return;
+	/* Scribbled over? Then the record may not even lie in the ring; the front will say so. */
+	uint64_t left = RING_BYTES - head % RING_BYTES;
+
+	if (head % 8 || left < sizeof(struct record))
+		return;
 	struct record *rec = (struct record *)(ring_data(ring) + head % RING_BYTES);
 	uint32_t bytes = rec->entry_size;
 
-	if (bytes < sizeof(*rec) || bytes > RECORD_MAX)
-		return; /* scribbled over; the front will say so */
+	if (bytes < sizeof(*rec) || bytes > RECORD_MAX || bytes > left)
+		return;
 	rec->size = bytes;
 	rec->ret = ret;
 	rec->end_tsc = now_tsc();
@@ -151,12 +179,21 @@ static bool copy_fault(struct keeper *k, const struct task *task, struct user_re
 	return true;
 }
 
-/* A fault met while stepping; false when it is not one of the copy routine. */
-static bool step_over_fault(struct keeper *k, const struct task *task, struct user_regs_struct *regs)
+/* A signal met on the way through the agent; false when it is neither a fault of the copy routine nor the agent's own call. */
+static bool pass_over(struct keeper *k, struct task *task, struct user_regs_struct *regs, const siginfo_t *info)
+{
+	if (info->si_signo != SIGSYS || regs->rip != AGENT_EXPORT_KEEPER_AFTER)
+		return copy_fault(k, task, regs, info);
+	forced_restore(k, task, SIGSYS);
+	answer_agent(k, task, regs);
+	return true;
+}
+
+static bool step_over(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
 	siginfo_t info;
 
-	return ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) == 0 && copy_fault(k, task, regs, &info);
+	return ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) == 0 && pass_over(k, task, regs, &info);
 }
 
 static bool stub_returns(uint64_t rip)
@@ -164,27 +201,136 @@ static bool stub_returns(uint64_t rip)
 	return rip >= AGENT_EXPORT_STUB_RETURN && rip < AGENT_EXPORT_STUB_END;
 }
 
+static bool is_fault(const siginfo_t *info)
+{
+	return info->si_code > 0 && (info->si_signo == SIGSEGV || info->si_signo == SIGBUS || info->si_signo == SIGTRAP ||
+				     info->si_signo == SIGILL || info->si_signo == SIGFPE);
+}
+
+/* waitpid for a thread that may have to wait for the front: if that dies, nobody must wait for it any more. */
+static bool await_thread(struct keeper *k, pid_t tid, int *status)
+{
+	struct pollfd front = { .fd = k->control };
+	pid_t got;
+
+	while ((got = net_wait(k, tid, status)) < 0 && errno == EINTR)
+		if (k->control >= 0 && poll(&front, 1, 0) > 0 && front.revents & (POLLHUP | POLLERR))
+			front_is_gone(k);
+	if (got > 0 && !WIFSTOPPED(*status))
+		keep_early(k, tid, *status);
+	return got > 0 && WIFSTOPPED(*status);
+}
+
+/* Dispatch forces its SIGSYS while the thread is in the program's own code, or calls the keeper. When the program blocks SIGSYS and has one
+ * pending, that one takes the place of dispatch's: it is made pending again. */
+static bool is_dispatch(struct keeper *k, const struct task *task, const struct user_regs_struct *regs, siginfo_t *info)
+{
+	uint64_t mask;
+
+	if (info->si_code == SYS_USER_DISPATCH)
+		return true;
+	if (!forced_is_blocked(task, SIGSYS) || (in_agent(regs->rip) && regs->rip != AGENT_EXPORT_KEEPER_AFTER))
+		return false;
+	if (!ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask)) {
+		mask |= 1ull << (SIGSYS - 1);
+		ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	}
+	forced_resend(k, task, info);
+	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
+	info->si_arch = AUDIT_ARCH_X86_64;
+	return true;
+}
+
+enum run_end { RUN_ON, RUN_DONE, RUN_ASIDE };
+
+/* One stop on the way. A signal sent meanwhile that cannot be blocked is put into *later. RUN_ASIDE: a vDSO function
+ * faults, or leaves the answer to the kernel (the system call will be made again). */
+static enum run_end run_stop(struct keeper *k, struct task *task, int status, int *later)
+{
+	struct user_regs_struct regs;
+	siginfo_t info;
+
+	if (status >> 16 || ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) < 0 ||
+	    ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0) {
+		*later = WSTOPSIG(status) == SIGTRAP ? *later : SIGSTOP; /* a stop of the whole process: joined later */
+		return RUN_ON;
+	}
+	if (info.si_signo == SIGTRAP && (regs.rip == AGENT_EXPORT_STUB_STOP || regs.rip == AGENT_EXPORT_VDSO_STOP))
+		return RUN_DONE;
+	if (in_agent(regs.rip) && pass_over(k, task, &regs, &info))
+		return RUN_ON;
+	if (info.si_signo == SIGSYS && is_dispatch(k, task, &regs, &info)) {
+		forced_restore(k, task, SIGSYS);
+		regs.rip -= 2;
+		regs.orig_rax = (uint64_t)-1;
+		ptrace(PTRACE_SETREGS, task->tid, 0, &regs);
+		return RUN_ASIDE;
+	}
+	if (is_fault(&info))
+		return RUN_ASIDE;
+	*later = info.si_signo;
+	return RUN_ON;
+}
+
+static int set_stop(struct keeper *k, const struct task *task, uint64_t stop)
+{
+	return tracee_write(k, task->tid, thread_block(task) + offsetof(struct agent_thread, stop), &stop, sizeof(stop));
+}
+
+/* Lets the thread run to the trap at the end of its way through the agent. Signals stay blocked, but those that may be
+ * forced: forcing a blocked one would reset its action. 0, 1 (it went aside), or -errno when it is gone. */
+static int run_out(struct keeper *k, struct task *task, struct user_regs_struct *regs)
+{
+	const uint64_t forced = 1ull << (SIGTRAP - 1) | 1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) | 1ull << (SIGSYS - 1);
+	enum run_end end = RUN_ON;
+	uint64_t mask, others;
+	int status, later = 0;
+
+	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
+		return -errno;
+	others = mask | ~forced;
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(others), &others);
+	set_stop(k, task, 1);
+	while (end == RUN_ON) {
+		if (ptrace(PTRACE_CONT, task->tid, 0, 0) < 0 || !await_thread(k, task->tid, &status))
+			return -ESRCH;
+		if (status >> 16 == PTRACE_EVENT_EXEC) { /* by another thread: this one is no more */
+			on_exec(k, task->tid);
+			return -ESRCH;
+		}
+		end = run_stop(k, task, status, &later);
+	}
+	set_stop(k, task, 0);
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	if (later)
+		syscall(SYS_tgkill, task->pid, task->tid, later);
+	if (ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
+		return -errno;
+	return end == RUN_ASIDE;
+}
+
 /* Steps until the thread has left the agent's code or only the way back to the program is left, signals blocked. (That way
  * holds a popf, over which the kernel takes the trap flag for the program's own.) 0, or -errno when it is gone. */
 static int step_out(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
-	uint64_t mask, all = ~0ull;
+	uint64_t mask, others;
 	int status, err = 0;
 
 	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
 		return -errno;
-	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
+	others = mask | ~(1ull << (SIGTRAP - 1)); /* a step forces SIGTRAP: blocked, that would reset its action */
+	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(others), &others);
 	while (!err && in_agent(regs->rip) && !stub_returns(regs->rip)) {
 		bool returns = regs->rip == AGENT_EXPORT_SIGRETURN;
 
-		if (ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0) < 0 || wait_stop(task->tid, &status) < 0)
+		if (ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0) < 0 || wait_stop(k, task->tid, &status) < 0)
 			err = -errno;
 		else if (!WIFSTOPPED(status)) {
 			keep_early(k, task->tid, status);
 			return -ESRCH;
 		} else if (ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
 			err = -errno;
-		else if (WSTOPSIG(status) != SIGTRAP && !step_over_fault(k, task, regs))
+		else if (WSTOPSIG(status) != SIGTRAP && !step_over(k, task, regs))
 			err = -EFAULT;
 		if (returns) /* the mask is the one of the signal frame now */
 			ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask);
@@ -212,20 +358,30 @@ static void back_to_site(struct user_regs_struct *regs, const struct agent_frame
 	regs->orig_rax = (uint64_t)-1;
 }
 
+/* The net's filter (net_filter.c) notifies these from the agent too; none of them answers ERESTARTSYS by itself: the
+ * notification was interrupted before the keeper received it, and the call has not begun. */
+static bool is_notified_always(uint64_t nr)
+{
+	return nr == SYS_execve || nr == SYS_execveat || nr == SYS_ptrace;
+}
+
+static bool never_began(const struct user_regs_struct *regs)
+{
+	return is_notified_always(regs->orig_rax) && (int64_t)regs->rax == ERESTART_LAST;
+}
+
 /* The signal ended the call. Then the mask that sigsuspend and its kind brought may still be in force, to be put back after
- * the handler: no stepping, because PTRACE_SETSIGMASK would end that. (io_pgetevents may even have a good result.) */
+ * the handler: the thread must not run on, because PTRACE_SETSIGMASK would end that. (io_pgetevents may even have a good result.) */
 static bool was_interrupted(const struct user_regs_struct *regs)
 {
 	int64_t result = (int64_t)regs->rax;
 
-	return regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 &&
+	return !never_began(regs) && regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 &&
 	       ((result >= ERESTART_FIRST && result <= ERESTART_LAST) || result == -EINTR ||
 		regs->orig_rax == SYS_io_pgetevents);
 }
 
-/* Gives the thread registers a handler may see. 0, or -errno when it is gone. The siginfo is set again when steps were
- * taken, because they end in another stop. */
-static int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
+int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
 {
 	struct agent_thread thread;
 	int err;
@@ -233,50 +389,59 @@ static int leave_agent(struct keeper *k, struct task *task, struct user_regs_str
 	if (tracee_read(k, task->tid, thread_block(task), &thread, sizeof(thread)))
 		return -ESRCH;
 	if (was_interrupted(regs)) {
+		forced_interrupted(k, task, &thread.frame);
 		close_open_record(k, task, (int64_t)regs->rax);
 		program_registers(regs, &thread.frame);
 		regs->rip = thread.frame.rcx;
 	} else if (regs->rip < AGENT_EXPORT_STUB_SAVED) {
 		unenter(regs, &thread.frame);
-		forced_undo(k, task);
-	} else if (thread.phase == AGENT_BEFORE && regs->rip != AGENT_EXPORT_GADGET_AFTER) {
+		forced_undo(k, task, regs->rax);
+	} else if (thread.phase == AGENT_BEFORE && (regs->rip != AGENT_EXPORT_GADGET_AFTER || never_began(regs))) {
 		abandon_record(k, task);
 		back_to_site(regs, &thread.frame);
-		forced_undo(k, task);
+		forced_undo(k, task, regs->rax);
 	} else {
-		err = step_out(k, task, regs);
+		/* rt_sigreturn does not come by the end of the way */
+		bool in_call = thread.phase != AGENT_OUTSIDE && !stub_returns(regs->rip) &&
+			       thread.frame.rax != SYS_rt_sigreturn;
+
+		err = in_call ? run_out(k, task, regs) : step_out(k, task, regs);
 		if (err)
-			return err;
+			return err < 0 ? err : -EFAULT;
 		if (stub_returns(regs->rip)) {
 			program_registers(regs, &thread.frame);
 			regs->rip = thread.frame.rcx;
 		}
-		if (info->si_signo == SIGSYS && info->si_code == SYS_SECCOMP)
+		if (info && info->si_signo == SIGSYS && info->si_code == SYS_SECCOMP)
 			info->si_call_addr = (void *)thread.frame.rcx; /* a filter of the program's trapped the gadget */
-		ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
+		if (info)
+			ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
 	}
 	set_phase(k, task, AGENT_OUTSIDE);
 	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
 }
 
-/* Dispatch forces its SIGSYS while the thread is in the program's own code. When the program blocks SIGSYS and has one
- * pending, that one takes the place of dispatch's: it is made pending again. */
-static bool is_dispatch(struct keeper *k, const struct task *task, const struct user_regs_struct *regs, siginfo_t *info)
+/* A vDSO function that is being recorded returns into the agent, and no handler may meet that return address. It is a leaf
+ * and takes no time: let it return and be recorded first. 0, or -errno when the thread is gone. */
+static int leave_vdso(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
 {
-	uint64_t mask;
+	struct agent_vdso call;
+	int aside = 1;
 
-	if (info->si_code == SYS_USER_DISPATCH)
-		return true;
-	if (!forced_is_blocked(task, SIGSYS) || in_agent(regs->rip))
-		return false;
-	if (!ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask)) {
-		mask |= 1ull << (SIGSYS - 1);
-		ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
+	if (!in_vdso(k, task, &call))
+		return 0;
+	if (!is_fault(info)) {
+		aside = run_out(k, task, regs);
+		if (aside < 0)
+			return aside;
+		ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
 	}
-	forced_resend(k, task, info);
-	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
-	info->si_arch = AUDIT_ARCH_X86_64;
-	return true;
+	if (aside) {
+		vdso_forget(k, task, &call);
+		return 0;
+	}
+	regs->rip = regs->rcx;
+	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
 }
 
 void on_signal(struct keeper *k, struct task *task, int sig)
@@ -286,22 +451,32 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 	pid_t tid = task->tid;
 	bool interrupts = false;
 
-	if (ptrace(PTRACE_GETSIGINFO, tid, 0, &info) < 0)
+	if (ptrace(PTRACE_GETSIGINFO, tid, 0, &info) < 0 || ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
 		return;
-	if (task->chunk != NO_INDEX && ptrace(PTRACE_GETREGS, tid, 0, &regs) == 0) {
-		if (sig == SIGSYS && is_dispatch(k, task, &regs, &info)) {
-			dispatch(k, task, &info);
+	if (task->chunk != NO_INDEX && sig == SIGSYS && is_dispatch(k, task, &regs, &info)) {
+		dispatch(k, task, &info);
+		return;
+	}
+	if (rewrite_leave_trampoline(k, task, &regs))
+		ptrace(PTRACE_SETREGS, tid, 0, &regs);
+	if (task->chunk != NO_INDEX) {
+		if (in_agent(regs.rip) && copy_fault(k, task, &regs, &info)) {
+			resume(task, 0);
 			return;
 		}
-		if (in_agent(regs.rip)) {
-			if (copy_fault(k, task, &regs, &info)) {
-				resume(task, 0);
-				return;
-			}
-			interrupts = was_interrupted(&regs);
-			if (leave_agent(k, task, &regs, &info) < 0)
-				return;
-		}
+		interrupts = in_agent(regs.rip) && was_interrupted(&regs);
+		/* Leaving the agent may lead into a vDSO function. */
+		int err = leave_vdso(k, task, &regs, &info);
+
+		if (!err && in_agent(regs.rip))
+			err = leave_agent(k, task, &regs, &info);
+		if (!err)
+			err = leave_vdso(k, task, &regs, &info);
+		if (err && err != -EFAULT)
+			return;
+		/* The program spoilt the agent's memory: the fault met there is its own, and must not leave it stopped for ever. */
+		if (err && !ptrace(PTRACE_GETSIGINFO, tid, 0, &info))
+			sig = info.si_signo;
 	}
 	forced_deliver(k, task, sig, interrupts);
 	send_control(k, (struct control){ .type = MSG_SIGNAL, .pid = task->pid, .tid = tid, .value = sig }, &info,

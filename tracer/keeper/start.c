@@ -15,7 +15,7 @@
 extern char **environ;
 
 /* Between fork and execve of the program: raw syscalls only after the stop, so that the first one seen is the execve. */
-static _Noreturn void child(const struct launch *launch, int go, int error_pipe)
+static _Noreturn void child(const struct keeper *k, int go, int error_pipe)
 {
 	char byte;
 	int err;
@@ -23,7 +23,9 @@ static _Noreturn void child(const struct launch *launch, int go, int error_pipe)
 	while (read(go, &byte, 1) < 0 && errno == EINTR)
 		;
 	close(go);
-	syscall(SYS_execve, launch->program, launch->argv, environ);
+	if (k->net_filter.count)
+		net_filter_install(&k->net_filter);
+	syscall(SYS_execve, k->launch->program, k->launch->argv, environ);
 	err = errno;
 	if (write(error_pipe, &err, sizeof(err)) < 0)
 		_exit(126);
@@ -49,7 +51,7 @@ pid_t start_program(struct keeper *k)
 		return failed(k, errno, "fork");
 	if (!pid) {
 		close(go[1]);
-		child(k->launch, go[0], report[1]);
+		child(k, go[0], report[1]);
 	}
 	close(go[0]);
 	close(report[1]);
@@ -65,7 +67,7 @@ pid_t start_program(struct keeper *k)
 	int status;
 
 	ptrace(PTRACE_INTERRUPT, pid, 0, 0);
-	wait_stop(pid, &status);
+	wait_stop(k, pid, &status);
 	close(go[1]); /* end of file: go */
 	return pid;
 }

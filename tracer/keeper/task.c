@@ -99,6 +99,7 @@ uint32_t space_copy(struct keeper *k, uint32_t from)
 	k->spaces[to] = k->spaces[from];
 	k->spaces[to].tasks = 1;
 	k->spaces[to].owner = 0;
+	k->spaces[to].memory_plus_one = 0;
 	for (uint32_t i = 0; i < k->spaces[from].chunks; i++) {
 		k->arenas[k->spaces[to].arena[i]].spaces++;
 	}
@@ -111,6 +112,9 @@ void space_leave(struct keeper *k, uint32_t index)
 
 	if (index == NO_INDEX || --space->tasks)
 		return;
+	if (space->memory_plus_one)
+		close(space->memory_plus_one - 1);
+	space->memory_plus_one = 0;
 	for (uint32_t i = 0; i < space->chunks; i++) {
 		struct arena *arena = &k->arenas[space->arena[i]];
 
@@ -144,6 +148,7 @@ bool task_take_slot(struct keeper *k, struct task *task)
 			ring->limit = k->launch->ring_bytes;
 			/* The call its former thread died in, or left by exec, is not this one's. */
 			__atomic_store_n(&ring->open_at, 0, __ATOMIC_RELEASE);
+			ring_set_reader(ring, k->control >= 0);
 			__atomic_store_n(&ring->state, RING_USED, __ATOMIC_RELEASE);
 			task->chunk = chunk;
 			task->slot = (int32_t)slot;

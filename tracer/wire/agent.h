@@ -24,6 +24,13 @@
 _Static_assert(CHUNK_THREADS + ARENA_BYTES <= CHUNK_STRIDE, "a chunk fits its stride");
 
 #define VIA_DEPTH 16u
+#define AGENT_ENTRY_OFFSET 568u /* the trampolines' jmp *%gs:568 */
+
+/* What the agent asks of the keeper: a dispatched syscall of its own, rdi = enum agent_call. */
+enum agent_call {
+	AGENT_CALL_MAPPED = 1, /* file text was mapped: rsi address, rdx length, r10 fd, r8 file offset */
+	AGENT_CALL_FULL,       /* the ring is full for long: gives the processor away without a syscall of the program's */
+};
 
 /* The program's registers at the syscall, as it would see them after it, except rax (the number). */
 struct agent_frame {
@@ -33,6 +40,14 @@ struct agent_frame {
 
 /* A libc function that was called and may still run: `slot` is where its return address lies. */
 struct agent_via { uint64_t slot, caller; uint64_t function; };
+
+/* A call of a vDSO function that is being recorded. Its return address, at `slot`, is the agent's meanwhile, and `caller`
+ * is the program's; putting that back ends the recording. */
+struct agent_vdso {
+	uint64_t slot;            /* 0: there is none */
+	uint64_t caller, start_tsc, ret, function;
+	uint64_t args[6];
+};
 
 enum agent_phase { AGENT_OUTSIDE = 0, AGENT_BEFORE = 1, AGENT_AFTER = 2 };
 
@@ -46,18 +61,29 @@ struct agent_thread {
 	int32_t pid, tid;         /* 168 */
 	uint64_t via_count;       /* 176 */
 	struct agent_via via[VIA_DEPTH]; /* 184 */
-	uint64_t gadget_sp;       /* 568: the agent's stack pointer while the call is made on the program's */
+	uint64_t entry;           /* 568: where rewritten sites go: the agent, or back to the syscall instruction */
+	uint64_t caught;          /* 576: enum record_caught of the call being made */
+	uint64_t stop;            /* 584: set by the keeper: trap at the end of the way through the agent */
+	struct agent_vdso vdso;   /* 592 */
+	uint64_t gadget_sp;       /* 680: the agent's stack pointer while the call is made on the program's */
 };
 _Static_assert(__builtin_offsetof(struct agent_thread, frame) == 32, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, pid) == 168, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, via_count) == 176, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, via) == 184, "entry.S");
-_Static_assert(__builtin_offsetof(struct agent_thread, gadget_sp) == 568, "entry.S");
+_Static_assert(__builtin_offsetof(struct agent_thread, entry) == AGENT_ENTRY_OFFSET, "entry.S and the trampolines");
+_Static_assert(__builtin_offsetof(struct agent_thread, caught) == 576, "entry.S");
+_Static_assert(__builtin_offsetof(struct agent_thread, vdso) == 592, "entry.S");
+_Static_assert(__builtin_offsetof(struct agent_vdso, args) == 40, "entry.S");
+_Static_assert(__builtin_offsetof(struct agent_thread, gadget_sp) == 680, "entry.S");
 
 /* At AGENT_DATA, written once by the keeper. */
 struct agent_config {
 	uint32_t string_limit;
 	uint32_t fd_paths;
+	uint32_t no_via; /* wrappers only jump: set by the keeper when %gs is not ours in every thread */
+	uint32_t vdso;
 };
+_Static_assert(__builtin_offsetof(struct agent_config, no_via) == 8, "entry.S");
 
 #endif

@@ -12,6 +12,7 @@ enum control_type {
 	MSG_EXEC,       /* pid has a new image. tid = leader; aux = former tid of the calling thread; its open execve succeeded.
 	                   Its other threads are gone. payload: path of the new executable (NUL-terminated) */
 	MSG_RING,       /* tid now writes to ring arena/slot (sent after injection) */
+	MSG_NET,        /* the seccomp net's listener, as SCM_RIGHTS: to be answered when the keeper is gone */
 	MSG_MAP,        /* executable file mapping of pid: payload struct control_map + path */
 	MSG_RECORD,     /* payload: a struct record from the ptrace path; value 0: entry (open), 1: complete */
 	MSG_SIGNAL,     /* payload: siginfo_t, 128 bytes; value = signal number, about to be delivered to tid */

@@ -13,7 +13,11 @@ struct launch {
 	bool follow;             /* -f */
 	bool fd_paths;           /* -y */
 	bool no_agent;           /* --no-agent: everything by ptrace (layer 4), for comparison and tests */
+	bool no_net;             /* --no-net: without the seccomp net (without -f there is none anyway) */
+	bool remote_dispatch;    /* arm user dispatch by prctl in the program, as before Linux 6.4 (for tests) */
+	bool no_sites;           /* syscall sites are not rewritten */
 	bool no_patch;           /* --no-loader-patch */
+	bool vdso;               /* --vdso: record what the vDSO answers */
 	uint32_t string_limit;   /* -s */
 	uint32_t ring_bytes;     /* tests: how much of a ring may be in use; 0: all of it */
 };

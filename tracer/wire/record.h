@@ -6,9 +6,12 @@
 
 #include <stdint.h>
 
+/* RECORD_VDSO: the vDSO answered in place of the system call `nr`. Never seen open; site is 0. */
 enum record_kind { RECORD_SYSCALL = 1, RECORD_PAD = 2, RECORD_VDSO = 3 };
 enum record_abi { ABI_X86_64 = 0, ABI_I386 = 1, ABI_X32 = 2 };
-enum record_caught { CAUGHT_SITE = 1, CAUGHT_DISPATCH = 2, CAUGHT_NET = 3, CAUGHT_PTRACE = 4 };
+enum record_caught { CAUGHT_SITE = 1, CAUGHT_DISPATCH = 2, CAUGHT_NET = 3, CAUGHT_PTRACE = 4, CAUGHT_WRAPPER = 5 };
+
+#define RECORD_NO_RESULT 1 /* the call is complete, but nobody saw its result */
 
 /* Largest record, header and pieces included. A ring holds several. */
 #define RECORD_MAX 16384u
@@ -25,7 +28,7 @@ struct record {
 	uint64_t start_tsc;
 	uint64_t end_tsc;    /* 0 while open */
 	int32_t nr;
-	int32_t reserved;
+	int32_t reserved;    /* 0, or RECORD_NO_RESULT */
 	uint64_t args[6];
 	int64_t ret;         /* raw: -4095..-1 is -errno (512..516 are the ERESTART codes) */
 	uint64_t site;       /* address of the syscall instruction */

@@ -17,17 +17,21 @@
 
 enum ring_state { RING_FREE = 0, RING_USED = 1, RING_CLOSED = 2 /* writer gone: front drains, then sets FREE */ };
 
+#define RING_DISPATCH 1u /* SYSCALL_DISPATCH_FILTER_BLOCK */
+
 struct ring_head {
 	_Atomic uint64_t head;     /* written by the agent (and by the keeper while the thread is stopped) */
 	_Atomic uint64_t open_at;
 	_Atomic uint32_t state;    /* enum ring_state */
 	int32_t tid;
 	uint64_t lost;             /* records dropped because the front is gone */
-	uint64_t pad0[4];
+	_Atomic uint32_t selector; /* user dispatch's: RING_DISPATCH, or 0 when nobody is there to take the SIGSYS stops */
+	uint32_t pad2;
+	uint64_t pad0[3];
 	_Atomic uint64_t tail;     /* written by the front */
 	_Atomic uint32_t abandoned; /* set by the keeper when the front has died: write nothing more */
 	uint32_t limit;            /* bytes that may be in use, at least RECORD_MAX; 0: RING_BYTES */
-	uint64_t pad2[6];
+	uint64_t pad3[6];
 };
 _Static_assert(sizeof(struct ring_head) == 128, "struct ring_head is part of the wire format");
 
@@ -37,6 +41,13 @@ _Static_assert(sizeof(struct ring_head) == 128, "struct ring_head is part of the
 static inline struct ring_head *arena_ring(void *arena, uint32_t slot)
 {
 	return (struct ring_head *)((char *)arena + (uint64_t)slot * RING_STRIDE);
+}
+
+/* Without a reader nobody waits for room, and nothing need be dispatched any more: the seccomp net still answers. */
+static inline void ring_set_reader(struct ring_head *ring, int there)
+{
+	__atomic_store_n(&ring->abandoned, !there, __ATOMIC_RELAXED);
+	__atomic_store_n(&ring->selector, there ? RING_DISPATCH : 0, __ATOMIC_RELAXED);
 }
 
 static inline char *ring_data(struct ring_head *ring)

@@ -1,0 +1,252 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include "cache.h"
+
+#define CACHE_MAGIC "vtsites"
+#define CACHE_LAYOUT 1   /* of the file */
+#define CACHE_ANALYSER 1 /* of what sites/ decides: an older plan is not used */
+#define CACHE_NAME_MAX (2 * SITES_BUILD_ID_MAX + 16)
+
+struct cache_head {
+	char magic[8];
+	uint32_t layout, analyser;
+	struct site_key key;
+	uint32_t count, functions;
+	uint64_t decoded_bytes;
+	uint64_t checksum; /* of everything else */
+};
+_Static_assert(sizeof(struct cache_head) == 88, "a change needs another CACHE_LAYOUT");
+
+/* A bijection per word: no change of a single word goes unseen. */
+static uint64_t checksum_add(uint64_t sum, const void *data, size_t bytes)
+{
+	for (size_t at = 0; at + 8 <= bytes; at += 8) {
+		uint64_t word;
+
+		memcpy(&word, (const uint8_t *)data + at, 8);
+		sum = (sum ^ word) * 0x9e3779b97f4a7c15ull;
+		sum ^= sum >> 29;
+	}
+	return sum;
+}
+
+static uint64_t checksum(struct cache_head head, const struct site *sites)
+{
+	head.checksum = 0;
+	return checksum_add(checksum_add(1, &head, sizeof(head)), sites, head.count * sizeof(*sites));
+}
+
+static int cache_folder(char path[PATH_MAX])
+{
+	const char *base = secure_getenv("XDG_CACHE_HOME"), *home = secure_getenv("HOME");
+	int length = -1;
+
+	if (base && base[0] == '/')
+		length = snprintf(path, PATH_MAX, "%s/vtrace", base);
+	else if (home && home[0] == '/')
+		length = snprintf(path, PATH_MAX, "%s/.cache/vtrace", home);
+	if (length < 0)
+		return -ENOENT;
+	return length < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static void cache_name(const struct site_key *key, char name[CACHE_NAME_MAX])
+{
+	char *at = name + sprintf(name, "%s", key->is_hash ? "text-" : "");
+
+	for (uint32_t i = 0; i < key->id_bytes && i < SITES_BUILD_ID_MAX; i++)
+		at += sprintf(at, "%02x", key->id[i]);
+	strcpy(at, ".sites");
+}
+
+static bool only_ours(const struct stat *st)
+{
+	return st->st_uid == geteuid() && !(st->st_mode & (S_IWGRP | S_IWOTH));
+}
+
+/* What every user of a plan relies on, whatever wrote it. */
+static bool site_is_sound(const struct site *site, uint64_t free_from)
+{
+	if (site->form < SITE_MOV || site->form > SITE_LEFT || site->why >= SITE_WHY_COUNT || site->verify > SITE_BYTES ||
+	    site->patch < free_from || site->patch + site->before != site->offset ||
+	    site->before + SITE_SYSCALL_BYTES > site->verify || site->original[site->before] != 0x0f ||
+	    site->original[site->before + 1] != 0x05)
+		return false;
+	switch ((enum site_form)site->form) {
+	case SITE_MOV:
+		return site->length >= SITE_JUMP_BYTES && site->length <= site->before && site->after == 0;
+	case SITE_AFTER:
+		return site->length >= SITE_JUMP_BYTES && site->length <= site->verify && site->before == 0 &&
+		       SITE_SYSCALL_BYTES + site->after <= site->length;
+	case SITE_LEFT:
+		return site->length == 0 && site->why != SITE_WHY_NONE;
+	}
+	return false;
+}
+
+static bool plan_is_sound(const struct site_plan *plan)
+{
+	uint64_t free_from = 0;
+
+	for (uint32_t i = 0; i < plan->count; i++) {
+		const struct site *site = &plan->sites[i];
+
+		if (!site_is_sound(site, free_from))
+			return false;
+		free_from = site->offset + SITE_SYSCALL_BYTES;
+		if (site->patch + site->length > free_from)
+			free_from = site->patch + site->length;
+	}
+	return true;
+}
+
+static int check(const struct cache_head *head, const struct site_key *key, const struct site_plan *plan, size_t count)
+{
+	if (memcmp(head->magic, CACHE_MAGIC, sizeof(head->magic)))
+		return -EBADMSG;
+	if (head->layout != CACHE_LAYOUT || head->analyser != CACHE_ANALYSER)
+		return -ESTALE;
+	if (head->count != count || head->checksum != checksum(*head, plan->sites))
+		return -EBADMSG;
+	if (memcmp(&head->key, key, sizeof(*key)))
+		return -ESTALE;
+	return plan_is_sound(plan) ? 0 : -EBADMSG;
+}
+
+static int read_plan(int fd, const struct site_key *key, struct site_plan **plan)
+{
+	struct cache_head head;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || !only_ours(&st))
+		return -EPERM;
+	if (st.st_size < (off_t)sizeof(head) || st.st_size > (off_t)(sizeof(head) + SITES_MAX * sizeof(struct site)) ||
+	    (st.st_size - sizeof(head)) % sizeof(struct site))
+		return -EBADMSG;
+	size_t bytes = (size_t)st.st_size - sizeof(head), count = bytes / sizeof(struct site);
+	struct site_plan *loaded = malloc(sizeof(*loaded) + bytes);
+
+	if (!loaded)
+		return -ENOMEM;
+	struct iovec parts[] = { { &head, sizeof(head) }, { loaded->sites, bytes } };
+	ssize_t got = readv(fd, parts, 2);
+	int err = got < 0 ? -errno : got != st.st_size ? -EBADMSG : 0;
+
+	if (!err) {
+		loaded->key = head.key;
+		loaded->count = head.count;
+		loaded->functions = head.functions;
+		loaded->decoded_bytes = head.decoded_bytes;
+		loaded->count = (uint32_t)count;
+		err = check(&head, key, loaded, count);
+	}
+	if (err)
+		free(loaded);
+	else
+		*plan = loaded;
+	return err;
+}
+
+int site_cache_load(const struct site_key *key, struct site_plan **plan)
+{
+	char path[PATH_MAX], name[CACHE_NAME_MAX];
+	int err = cache_folder(path), fd;
+
+	*plan = NULL;
+	if (err)
+		return err;
+	cache_name(key, name);
+	if (strlen(path) + 1 + strlen(name) >= sizeof(path))
+		return -ENAMETOOLONG;
+	strcat(strcat(path, "/"), name);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	err = read_plan(fd, key, plan);
+	close(fd);
+	return err;
+}
+
+/* Makes the folder and its parent, nothing above; opens it when it is ours. */
+static int open_folder(char *path)
+{
+	char *last = strrchr(path, '/');
+	struct stat st;
+
+	if (mkdir(path, 0700) < 0 && errno == ENOENT) {
+		*last = 0;
+		mkdir(path, 0700);
+		*last = '/';
+		mkdir(path, 0700);
+	}
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		err = -errno;
+	else if (!only_ours(&st))
+		err = -EPERM;
+	if (err)
+		close(fd);
+	return err ? err : fd;
+}
+
+static int write_plan(int fd, const struct site_plan *plan)
+{
+	struct cache_head head = {
+		.magic = CACHE_MAGIC, .layout = CACHE_LAYOUT, .analyser = CACHE_ANALYSER, .key = plan->key,
+		.count = plan->count, .functions = plan->functions, .decoded_bytes = plan->decoded_bytes,
+	};
+	size_t bytes = plan->count * sizeof(struct site);
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < sizeof(head) + bytes)
+		return -EFBIG; /* the write would raise SIGXFSZ */
+	head.checksum = checksum(head, plan->sites);
+	struct iovec parts[] = { { &head, sizeof(head) }, { (void *)plan->sites, bytes } };
+	ssize_t put = writev(fd, parts, 2);
+
+	return put < 0 ? -errno : (size_t)put != sizeof(head) + bytes ? -ENOSPC : 0;
+}
+
+int site_cache_store(const struct site_plan *plan)
+{
+	char path[PATH_MAX], name[CACHE_NAME_MAX], temporary[CACHE_NAME_MAX + 32];
+	int err = cache_folder(path), folder, fd;
+
+	if (err)
+		return err;
+	folder = open_folder(path);
+	if (folder < 0)
+		return folder;
+	cache_name(&plan->key, name);
+	snprintf(temporary, sizeof(temporary), ".%s.%d", name, gettid());
+	unlinkat(folder, temporary, 0); /* a dead process of the same id may have left it */
+	fd = openat(folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0) {
+		err = -errno;
+		goto close_folder;
+	}
+	err = write_plan(fd, plan);
+	if (close(fd) < 0 && !err)
+		err = -errno;
+	if (!err && renameat(folder, temporary, folder, name) < 0)
+		err = -errno;
+	if (err)
+		unlinkat(folder, temporary, 0);
+close_folder:
+	close(folder);
+	return err;
+}

@@ -1,0 +1,15 @@
+/* Plans on disk: $XDG_CACHE_HOME/vtrace or ~/.cache/vtrace, one file per object. A cache that cannot be read or written
+ * costs time only: no error here may stop a trace. */
+#ifndef VTRACE_SITES_CACHE_H
+#define VTRACE_SITES_CACHE_H
+
+#include "plan.h"
+
+/* 0: *plan is the caller's, sites_destroy. Else NULL and -errno: -ENOENT there is none; -EPERM the file is not ours alone
+ * (another owner, or others may write); -ESTALE another version's or another object's; -EBADMSG damaged. */
+int site_cache_load(const struct site_key *key, struct site_plan **plan);
+
+/* 0 or -errno. Readers see the old file or the whole new one. */
+int site_cache_store(const struct site_plan *plan);
+
+#endif

@@ -1,0 +1,100 @@
+/* counter SHARED DIRECTORY ITERATIONS THREADS HOW: every thread appends the numbers 0, 1, 2 ... to a file of its own, one
+ * write(2) each, and tells through shared memory how far it is, so that a test knows what was done when something is killed.
+ * HOW: run     to the end
+ *      block   wait in pause(2) then, for ever
+ *      spawn   run, and the first thread starts a child process (a fork and an exec) at every 16th number */
+#include <fcntl.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define THREADS 8
+
+/* faults.py reads this. `started` counts the writes begun, `done` those that returned. */
+struct shared {
+	_Atomic int64_t pid, blocking, finished;
+	_Atomic int64_t started[THREADS], done[THREADS];
+};
+static struct shared *shared;
+static const char *directory;
+static long iterations, thread_count;
+static int spawns;
+extern char **environ;
+
+static _Noreturn void fail(const char *what)
+{
+	perror(what);
+	_exit(1);
+}
+
+static void spawn(long i)
+{
+	char text[32];
+	char *argv[] = { "sh", "-c", "echo child $0", text, NULL };
+	pid_t pid;
+	int status;
+
+	snprintf(text, sizeof(text), "%ld", i);
+	if (posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environ) || waitpid(pid, &status, 0) != pid || status)
+		fail("child");
+}
+
+static void *count(void *argument)
+{
+	long me = (long)argument;
+	char path[4096], text[32];
+
+	snprintf(path, sizeof(path), "%s/%ld", directory, me);
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+
+	for (long i = 0; i < iterations; i++) {
+		int bytes = snprintf(text, sizeof(text), "%ld\n", i);
+
+		atomic_store(&shared->started[me], i + 1);
+		if (write(fd, text, (size_t)bytes) != bytes)
+			fail("write");
+		atomic_store(&shared->done[me], i + 1);
+		if (spawns && !me && i % 16 == 0)
+			spawn(i);
+	}
+	close(fd);
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t threads[THREADS];
+
+	if (argc != 6)
+		return 2;
+	int fd = open(argv[1], O_RDWR | O_CLOEXEC);
+
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (shared == MAP_FAILED)
+		fail(argv[1]);
+	directory = argv[2];
+	iterations = atol(argv[3]);
+	thread_count = atol(argv[4]);
+	spawns = !strcmp(argv[5], "spawn");
+	atomic_store(&shared->pid, getpid());
+	for (long i = 1; i < thread_count; i++)
+		if (pthread_create(&threads[i], NULL, count, (void *)i))
+			fail("pthread_create");
+	count((void *)0);
+	for (long i = 1; i < thread_count; i++)
+		pthread_join(threads[i], NULL);
+	if (!strcmp(argv[5], "block")) {
+		atomic_store(&shared->blocking, 1);
+		pause();
+	}
+	printf("counted %ld\n", iterations);
+	fflush(stdout);
+	atomic_store(&shared->finished, 1);
+	return 7;
+}

@@ -1,0 +1,82 @@
+#include "batch.h"
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include "agent_symbols.h"
+#include "keeper.h"
+
+#define BATCH_STACK 8192u /* below the stack pointer: nothing of the program is there yet */
+
+struct row { uint64_t nr, args[6], result; };
+struct table { struct row rows[BATCH_MAX + 1]; };
+
+/* Runs from `code` to the int3; what else may come is the process's death. */
+static int run_to_trap(struct keeper *k, pid_t tid)
+{
+	int status;
+
+	k->remote_tid = tid;
+	int err = ptrace(PTRACE_CONT, tid, 0, 0) < 0 ? -errno : 0;
+
+	if (!err && wait_stop(k, tid, &status) < 0)
+		err = -errno;
+	k->remote_tid = 0;
+	if (err)
+		return err;
+	if (!WIFSTOPPED(status)) {
+		keep_early(k, tid, status);
+		return -ESRCH;
+	}
+	return WSTOPSIG(status) == SIGTRAP && !(status >> 16) ? 0 : -EFAULT;
+}
+
+static int start(struct keeper *k, pid_t tid, uint64_t code, uint64_t table)
+{
+	struct user_regs_struct regs;
+
+	if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
+		return -errno;
+	regs.rip = code;
+	regs.rbx = table;
+	regs.orig_rax = (uint64_t)-1;
+	if (ptrace(PTRACE_SETREGS, tid, 0, &regs) < 0)
+		return -errno;
+	return run_to_trap(k, tid);
+}
+
+int batch_run(struct keeper *k, pid_t tid, uint64_t code, uint64_t stack, struct batch_call *calls, uint32_t count)
+{
+	struct table table = { 0 };
+	uint64_t at = (stack - BATCH_STACK) & ~63ull;
+
+	for (uint32_t i = 0; i < count; i++) {
+		table.rows[i].nr = (uint64_t)calls[i].nr;
+		memcpy(table.rows[i].args, calls[i].args, sizeof(calls[i].args));
+	}
+	table.rows[count].nr = (uint64_t)-1;
+	if (tracee_write(k, tid, at, &table, sizeof(table)))
+		return -ENOTSUP;
+	int err = start(k, tid, code, at);
+
+	if (!err)
+		err = tracee_read(k, tid, at, &table, sizeof(table));
+	for (uint32_t i = 0; !err && i < count; i++)
+		calls[i].result = (long)table.rows[i].result;
+	return err;
+}
+
+int batch_run_borrowed(struct keeper *k, pid_t tid, uint64_t code, uint64_t stack, struct batch_call *call)
+{
+	const uint8_t *routine = agent_image + (AGENT_EXPORT_BATCH - AGENT_BASE);
+	uint8_t saved[AGENT_EXPORT_BATCH_END - AGENT_EXPORT_BATCH];
+	int err = tracee_read(k, tid, code, saved, sizeof(saved));
+
+	if (err || (err = tracee_write(k, tid, code, routine, sizeof(saved))))
+		return err;
+	err = batch_run(k, tid, code, stack, call, 1);
+	int restored = tracee_write(k, tid, code, saved, sizeof(saved));
+
+	return err ? err : restored;
+}

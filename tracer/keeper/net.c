@@ -1,0 +1,198 @@
+/* The seccomp net's listener: every wait of the keeper also answers it, because a tracee that waits in a notification makes
+ * no progress. All notifications are answered with CONTINUE; the calls that no other layer sees are recorded first. */
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "keeper.h"
+
+#define VSYSCALL_PAGE 0xffffffffff600000ull
+#define VSYSCALL_PAGE_MASK (~(uint64_t)4095)
+
+static void on_child(int sig)
+{
+	(void)sig; /* only wakes the wait */
+}
+
+/* SIGCHLD is blocked except while waiting, so that none is lost between a look and a wait. */
+static void wake_on_children(void)
+{
+	struct sigaction action = { .sa_handler = on_child };
+	sigset_t set;
+
+	sigaction(SIGCHLD, &action, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+int net_adopt(struct keeper *k, pid_t pid, int fd)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), err;
+
+	if (pidfd < 0)
+		return -errno;
+	k->net = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	err = errno;
+	close(pidfd);
+	if (k->net < 0)
+		return -err;
+	wake_on_children();
+	/* The front holds a second reference: without any, the kernel answers ENOSYS to what the net catches. */
+	send_control(k, (struct control){ .type = MSG_NET, .pid = pid, .tid = pid }, NULL, 0, k->net);
+	return 0;
+}
+
+void net_missing(struct keeper *k, const struct task *task)
+{
+	if (k->net >= 0 || !k->launch->follow || k->launch->no_net)
+		return;
+	send_note(k, task, "there is no seccomp net: %s", k->net_error == EBUSY ? "another one is there already" :
+		  strerror(k->net_error ? k->net_error : ENOSYS));
+}
+
+static pid_t process_of(pid_t tid)
+{
+	char path[64], line[128];
+	pid_t pid = tid;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	FILE *status = fopen(path, "re");
+
+	while (status && fgets(line, sizeof(line), status))
+		if (sscanf(line, "Tgid: %d", &pid) == 1)
+			break;
+	if (status)
+		fclose(status);
+	return pid;
+}
+
+static bool is_vsyscall(const struct seccomp_notif *call)
+{
+	return (call->data.instruction_pointer & VSYSCALL_PAGE_MASK) == VSYSCALL_PAGE;
+}
+
+/* Calls of the agent, of threads followed by ptrace, and those the keeper makes in a tracee are recorded there. */
+static bool recorded_elsewhere(const struct keeper *k, const struct task *task, const struct seccomp_notif *call)
+{
+	if ((pid_t)call->pid == k->remote_tid || in_agent(call->data.instruction_pointer - 2))
+		return true;
+	return task && (task->by_ptrace || task->starting) && !is_vsyscall(call);
+}
+
+static struct traced_call call_of(const struct seccomp_notif *call)
+{
+	struct traced_call seen = { .nr = (uint64_t)call->data.nr, .arch = call->data.arch, .caught = CAUGHT_NET,
+				    .site = call->data.instruction_pointer - (is_vsyscall(call) ? 0 : 2) };
+
+	for (int i = 0; i < 6; i++)
+		seen.args[i] = call->data.args[i];
+	return seen;
+}
+
+/* Emulated by the kernel inside a page fault, so no ptrace stop shows the result: the thread is stopped when it returns. */
+static void record_vsyscall(struct keeper *k, struct task *task, const struct seccomp_notif *call)
+{
+	const struct traced_call seen = call_of(call);
+
+	if (!task->emulated)
+		task->emulated = malloc(RECORD_MAX);
+	if (!task->emulated)
+		return;
+	record_begin(k, task, task->emulated, &seen);
+	ptrace(PTRACE_INTERRUPT, task->tid, 0, 0);
+}
+
+void net_vsyscall_returned(struct keeper *k, struct task *task)
+{
+	struct user_regs_struct regs;
+
+	if (!task->emulated)
+		return;
+	if (!ptrace(PTRACE_GETREGS, task->tid, 0, &regs))
+		record_end(k, task, task->emulated, (int64_t)regs.rax);
+	free(task->emulated);
+	task->emulated = NULL;
+}
+
+/* Nobody will see the result: the thread is traced by another tracer, or by none. */
+static void record_without_result(struct keeper *k, const struct task *task, const struct seccomp_notif *call)
+{
+	static _Alignas(8) char bytes[RECORD_MAX];
+	struct record *rec = (struct record *)bytes;
+	struct task stranger = { .tid = (pid_t)call->pid, .chunk = NO_INDEX };
+	const struct traced_call seen = call_of(call);
+
+	stranger.pid = task ? task->pid : process_of(stranger.tid);
+	record_begin(k, &stranger, rec, &seen);
+	rec->reserved = RECORD_NO_RESULT;
+	rec->end_tsc = now_tsc();
+	send_record(k, rec, 1);
+}
+
+static void answer_one(struct keeper *k)
+{
+	struct seccomp_notif call = { 0 };
+
+	if (ioctl(k->net, SECCOMP_IOCTL_NOTIF_RECV, &call) < 0)
+		return; /* the thread died meanwhile */
+	struct seccomp_notif_resp go_on = { .id = call.id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
+	struct task *task = task_find(k, (pid_t)call.pid);
+
+	if (task && task->by_ptrace && (task->in_syscall || task->starting))
+		ptrace_path_notified(k, task);
+	if (!recorded_elsewhere(k, task, &call)) {
+		if (task && is_vsyscall(&call))
+			record_vsyscall(k, task, &call);
+		else
+			record_without_result(k, task, &call);
+	}
+	ioctl(k->net, SECCOMP_IOCTL_NOTIF_SEND, &go_on);
+}
+
+/* Waits for a child's signal or a notification and answers the latter. False with EINTR after a signal. */
+static bool wait_net(struct keeper *k)
+{
+	struct pollfd poll = { .fd = k->net, .events = POLLIN };
+	sigset_t none;
+
+	sigemptyset(&none);
+	if (ppoll(&poll, 1, NULL, &none) < 0)
+		return false;
+	if (poll.revents & POLLIN) {
+		answer_one(k);
+	} else { /* POLLHUP: the last task under the filter is gone */
+		close(k->net);
+		k->net = -1;
+	}
+	return true;
+}
+
+pid_t net_wait(struct keeper *k, pid_t tid, int *status)
+{
+	while (k->net >= 0) {
+		pid_t got = waitpid(tid, status, __WALL | WNOHANG);
+
+		if (got > 0 || (got < 0 && (errno != ECHILD || tid > 0 || !k->let_go)))
+			return got;
+		if (wait_net(k))
+			continue;
+		int err = errno;
+
+		got = waitpid(tid, status, __WALL | WNOHANG);
+		if (got)
+			return got;
+		errno = err;
+		return -1;
+	}
+	return waitpid(tid, status, __WALL);
+}
