@@ -131,10 +131,15 @@ static void note_waiting(struct keeper *k, struct task *task, uint64_t from, boo
 		task->during = set & FORCED;
 }
 
+static bool is_noted(uint64_t nr)
+{
+	return nr == SYS_rt_sigaction || nr == SYS_rt_sigprocmask || nr == SYS_rt_sigreturn;
+}
+
 void forced_undo(struct keeper *k, struct task *task, uint64_t nr)
 {
-	if (nr != SYS_rt_sigaction && nr != SYS_rt_sigprocmask && nr != SYS_rt_sigreturn)
-		return; /* only these are noted */
+	if (!is_noted(nr))
+		return;
 	struct signal_actions *actions = actions_of(k, task);
 	uint64_t sig = task->undo.sig;
 
@@ -158,6 +163,27 @@ void forced_note(struct keeper *k, struct task *task, const struct user_regs_str
 		note_mask(k, task, regs->rdi, regs->rsi);
 	else if (regs->rax == SYS_rt_sigreturn)
 		note_mask(k, task, SIG_SETMASK, regs->rsp + SIGFRAME_MASK);
+}
+
+void forced_rewind(struct keeper *k, struct task *task)
+{
+	struct agent_thread thread;
+
+	task->rewound = task->chunk != NO_INDEX && !tracee_read(k, task->tid, thread_block(task), &thread, sizeof(thread)) &&
+			thread.phase == AGENT_BEFORE && is_noted(thread.frame.rax);
+	if (task->rewound)
+		forced_undo(k, task, thread.frame.rax);
+}
+
+void forced_replay(struct keeper *k, struct task *task)
+{
+	struct agent_thread thread;
+
+	if (!task->rewound || tracee_read(k, task->tid, thread_block(task), &thread, sizeof(thread)))
+		return;
+	task->rewound = false;
+	forced_note(k, task, &(struct user_regs_struct){ .rax = thread.frame.rax, .rdi = thread.frame.rdi,
+							 .rsi = thread.frame.rsi, .rsp = thread.frame.rsp });
 }
 
 void forced_interrupted(struct keeper *k, struct task *task, const struct agent_frame *frame)

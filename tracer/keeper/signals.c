@@ -110,6 +110,7 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 		return;
 	forced_restore(k, task, SIGSYS);
 	if (regs.rip == AGENT_EXPORT_KEEPER_AFTER) {
+		forced_replay(k, task);
 		answer_agent(k, task, &regs);
 		resume(task, 0);
 		return;
@@ -453,6 +454,8 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 
 	if (ptrace(PTRACE_GETSIGINFO, tid, 0, &info) < 0 || ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
 		return;
+	if (in_agent(regs.rip) && (sig == SIGSYS || sig == SIGSEGV || sig == SIGBUS))
+		forced_rewind(k, task);
 	if (task->chunk != NO_INDEX && sig == SIGSYS && is_dispatch(k, task, &regs, &info)) {
 		dispatch(k, task, &info);
 		return;
@@ -461,6 +464,7 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 		ptrace(PTRACE_SETREGS, tid, 0, &regs);
 	if (task->chunk != NO_INDEX) {
 		if (in_agent(regs.rip) && copy_fault(k, task, &regs, &info)) {
+			forced_replay(k, task);
 			resume(task, 0);
 			return;
 		}
