@@ -43,6 +43,7 @@ static void body(int index)
 
 	for (int i = 0; i < 64; i++)
 		marks[i] = (uint64_t)(index * 1000 + i);
+	CHECK(sigprocmask(SIG_UNBLOCK, &timers, NULL) == 0);
 	while (rounds[index] < ROUNDS || (switches < 40 && next_of(index) != index)) {
 		CHECK(close(9100 + index) == -1 && errno == EBADF);
 		CHECK(getppid() > 0);
@@ -74,7 +75,7 @@ int main(void)
 		CHECK(getcontext(&contexts[i]) == 0);
 		contexts[i].uc_stack.ss_sp = stacks[i];
 		contexts[i].uc_stack.ss_size = STACK;
-		sigemptyset(&contexts[i].uc_sigmask);
+		contexts[i].uc_sigmask = timers; /* swapcontext sets the mask before it switches: not to be interrupted there */
 		makecontext(&contexts[i], (void (*)(void))body, 1, i);
 	}
 	CHECK(sigprocmask(SIG_BLOCK, &timers, NULL) == 0);

@@ -166,16 +166,17 @@ static void with_nothing(void)
 /* Stopped before its exec; continued after a stop that another sees. */
 static void stopped(void)
 {
-	int status, ends[2];
+	int status, ends[2], go[2];
 	char byte;
 	pid_t child;
 
-	CHECK(pipe(ends) == 0);
+	CHECK(pipe2(ends, O_CLOEXEC) == 0 && pipe2(go, O_CLOEXEC) == 0);
 	child = forked();
 	if (!child) {
 		char *argv[] = { self, (char *)"stop", NULL };
 
 		raise(SIGSTOP);
+		CHECK(read(go[0], &byte, 1) == 1); /* its going on has been seen */
 		CHECK(write(ends[1], "g", 1) == 1);
 		close(ends[1]);
 		execv(self, argv);
@@ -185,12 +186,15 @@ static void stopped(void)
 	CHECK(waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
 	CHECK(kill(child, SIGCONT) == 0);
 	CHECK(waitpid(child, &status, WCONTINUED) == child && WIFCONTINUED(status));
+	CHECK(write(go[1], "k", 1) == 1);
 	CHECK(read(ends[0], &byte, 1) == 1 && byte == 'g');
 	/* the new image stops itself first thing */
-	CHECK(waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status) && WSTOPSIG(status) == SIGTSTP);
+	CHECK(waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
 	CHECK(kill(child, SIGCONT) == 0);
 	CHECK(reap(child) == 34);
 	close(ends[0]);
+	close(go[0]);
+	close(go[1]);
 
 	/* a stop sent at any moment around the exec */
 	for (int i = 0; i < 5; i++) {
@@ -246,7 +250,7 @@ static int image(int argc, char **argv)
 	if (!strcmp(argv[1], "bare"))
 		return environ && environ[0] ? 1 : 33;
 	if (!strcmp(argv[1], "stop")) {
-		raise(SIGTSTP);
+		raise(SIGSTOP);
 		return 34;
 	}
 	if (!strcmp(argv[1], "signals")) {

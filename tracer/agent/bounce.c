@@ -7,16 +7,10 @@
 #define NR_RT_SIGPROCMASK 14
 #define NR_RT_SIGRETURN 15
 #define NR_PTRACE 101
-#define NR_RT_SIGSUSPEND 130
 #define NR_MODIFY_LDT 154
 #define NR_PRCTL 157
 #define NR_ARCH_PRCTL 158
-#define NR_PSELECT6 270
-#define NR_PPOLL 271
-#define NR_EPOLL_PWAIT 281
 #define NR_SECCOMP 317
-#define NR_IO_PGETEVENTS 333
-#define NR_EPOLL_PWAIT2 441
 #define PRCTL_SET_SECCOMP 22
 #define PRCTL_SET_SYSCALL_USER_DISPATCH 59
 
@@ -30,14 +24,6 @@ static bool mask_matters(const struct agent_thread *thread, uint64_t mask_at)
 	if (!mask_at)
 		return false;
 	return thread->forced_blocked || agent_copy(&mask, mask_at, sizeof(mask)) < sizeof(mask) || (mask & FORCED_SIGNALS);
-}
-
-static bool mask_behind_matters(const struct agent_thread *thread, uint64_t pointer_at)
-{
-	uint64_t mask_at = 0;
-
-	return pointer_at && (agent_copy(&mask_at, pointer_at, sizeof(mask_at)) < sizeof(mask_at) ||
-			      mask_matters(thread, mask_at));
 }
 
 bool bounce_needed(const struct agent_thread *thread)
@@ -57,16 +43,6 @@ bool bounce_needed(const struct agent_thread *thread)
 		return frame->rsi != 0;
 	case NR_RT_SIGPROCMASK:
 		return mask_matters(thread, frame->rsi);
-	case NR_RT_SIGSUSPEND:
-		return mask_matters(thread, frame->rdi);
-	case NR_PPOLL:
-		return mask_matters(thread, frame->r10);
-	case NR_EPOLL_PWAIT:
-	case NR_EPOLL_PWAIT2:
-		return mask_matters(thread, frame->r8);
-	case NR_PSELECT6:
-	case NR_IO_PGETEVENTS:
-		return mask_behind_matters(thread, frame->r9);
 	}
 	return false;
 }

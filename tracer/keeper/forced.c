@@ -142,8 +142,15 @@ static void note_waiting(struct keeper *k, struct task *task, uint64_t from, boo
 		task->during = set & FORCED;
 }
 
-void forced_undo(struct keeper *k, struct task *task)
+static bool is_noted(uint64_t nr)
 {
+	return nr == SYS_rt_sigaction || nr == SYS_rt_sigprocmask || nr == SYS_rt_sigreturn;
+}
+
+void forced_undo(struct keeper *k, struct task *task, uint64_t nr)
+{
+	if (!is_noted(nr))
+		return;
 	struct signal_actions *actions = actions_of(k, task);
 	uint64_t sig = task->undo.sig;
 
@@ -162,33 +169,55 @@ void forced_note(struct keeper *k, struct task *task, const struct user_regs_str
 {
 	task->undo.blocked = task->blocked;
 	task->undo.sig = 0;
-	task->during = task->blocked;
-	switch (regs->rax) {
-	case SYS_rt_sigaction:
+	if (regs->rax == SYS_rt_sigaction)
 		note_action(k, task, regs->rdi, regs->rsi);
-		break;
-	case SYS_rt_sigprocmask:
+	else if (regs->rax == SYS_rt_sigprocmask)
 		note_mask(k, task, regs->rdi, regs->rsi);
-		break;
-	case SYS_rt_sigreturn:
+	else if (regs->rax == SYS_rt_sigreturn)
 		note_mask(k, task, SIG_SETMASK, regs->rsp + SIGFRAME_MASK);
-		break;
+	tell_blocked(k, task);
+}
+
+void forced_rewind(struct keeper *k, struct task *task)
+{
+	struct agent_thread thread;
+
+	task->rewound = task->chunk != NO_INDEX && !tracee_read(k, task->tid, thread_block(task), &thread, sizeof(thread)) &&
+			thread.phase == AGENT_BEFORE && thread.caught == CAUGHT_DISPATCH && is_noted(thread.frame.rax);
+	if (task->rewound)
+		forced_undo(k, task, thread.frame.rax);
+}
+
+void forced_replay(struct keeper *k, struct task *task)
+{
+	struct agent_thread thread;
+
+	if (!task->rewound || tracee_read(k, task->tid, thread_block(task), &thread, sizeof(thread)))
+		return;
+	task->rewound = false;
+	forced_note(k, task, &(struct user_regs_struct){ .rax = thread.frame.rax, .rdi = thread.frame.rdi,
+							 .rsi = thread.frame.rsi, .rsp = thread.frame.rsp });
+}
+
+void forced_interrupted(struct keeper *k, struct task *task, const struct agent_frame *frame)
+{
+	task->during = task->blocked;
+	switch (frame->rax) {
 	case SYS_rt_sigsuspend:
-		note_waiting(k, task, regs->rdi, false);
+		note_waiting(k, task, frame->rdi, false);
 		break;
 	case SYS_ppoll:
-		note_waiting(k, task, regs->r10, false);
+		note_waiting(k, task, frame->r10, false);
 		break;
 	case SYS_epoll_pwait:
 	case SYS_epoll_pwait2:
-		note_waiting(k, task, regs->r8, false);
+		note_waiting(k, task, frame->r8, false);
 		break;
 	case SYS_pselect6:
 	case SYS_io_pgetevents:
-		note_waiting(k, task, regs->r9, true);
+		note_waiting(k, task, frame->r9, true);
 		break;
 	}
-	tell_blocked(k, task);
 }
 
 void forced_deliver(struct keeper *k, struct task *task, int sig, bool interrupts)

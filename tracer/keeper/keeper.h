@@ -77,6 +77,7 @@ struct task {
 	uint64_t blocked;              /* forced signals the program has blocked; forcing unblocks them in the kernel */
 	bool blocked_told;             /* the agent knows that `blocked` is not empty */
 	struct signal_undo undo;
+	bool rewound;                  /* the note of the call that is about to be made is taken back for a moment */
 	uint64_t during;               /* those blocked while its present call waits: sigsuspend, ppoll … bring a mask */
 	struct record *open;           /* by_ptrace: the record being made, RECORD_MAX bytes */
 	struct record *emulated;       /* a vsyscall the net saw, whose return is awaited; or NULL */
@@ -177,8 +178,14 @@ void on_exec(struct keeper *k, pid_t pid);
 void forced_inherited(struct keeper *k, struct task *task, uint64_t mask);
 /* The program is about to make this syscall. */
 void forced_note(struct keeper *k, struct task *task, const struct user_regs_struct *regs);
-/* The call last noted was not made: it will be noted again. */
-void forced_undo(struct keeper *k, struct task *task);
+/* Call `nr` was not made after all: it will be noted again. */
+void forced_undo(struct keeper *k, struct task *task, uint64_t nr);
+/* In the agent, before the noted call is made, the kernel still has what was before it: takes the note back while a signal is
+ * looked at, and notes the call again. */
+void forced_rewind(struct keeper *k, struct task *task);
+void forced_replay(struct keeper *k, struct task *task);
+/* A signal interrupts this call, which may have brought a mask of its own. */
+void forced_interrupted(struct keeper *k, struct task *task, const struct agent_frame *frame);
 /* A signal is about to be delivered to the program; `interrupts`: out of a call that waited. */
 void forced_deliver(struct keeper *k, struct task *task, int sig, bool interrupts);
 /* Undoes what forcing `sig` did. Changes the registers: the caller sets them afterwards. */

@@ -55,6 +55,21 @@ static void detach(struct keeper *k, struct task *task)
 	ptrace(PTRACE_DETACH, tid, 0, 0);
 }
 
+/* The stop for PTRACE_INTERRUPT comes before pending signals: one that dispatch or the agent's copy routine has forced would
+ * then hit the thread when it is on its own, and end it. */
+static bool has_forced_signal(pid_t tid)
+{
+	struct __ptrace_peeksiginfo_args args = { .nr = 8 };
+	siginfo_t pending[8];
+	long count = ptrace(PTRACE_PEEKSIGINFO, tid, &args, pending);
+
+	for (long i = 0; i < count; i++)
+		if (pending[i].si_code > 0 &&
+		    (pending[i].si_signo == SIGSYS || pending[i].si_signo == SIGSEGV || pending[i].si_signo == SIGBUS))
+			return true;
+	return false;
+}
+
 /* Stops a running thread. NULL: it is gone, or not ours. */
 static struct task *halt(struct keeper *k, pid_t tid)
 {
@@ -64,8 +79,17 @@ static struct task *halt(struct keeper *k, pid_t tid)
 	if (!task || ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0)
 		return NULL;
 	while (wait_stop(k, tid, &status) > 0) {
-		if (status >> 16 == PTRACE_EVENT_STOP)
-			return task_find(k, tid);
+		if (status >> 16 == PTRACE_EVENT_STOP) {
+			if (!has_forced_signal(tid))
+				return task_find(k, tid);
+			resume(task_find(k, tid), 0); /* to its stop, which is next */
+			if (wait_stop(k, tid, &status) <= 0)
+				return NULL;
+			handle_status(k, tid, status);
+			if (!task_find(k, tid) || ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0)
+				return NULL;
+			continue;
+		}
 		handle_status(k, tid, status);
 		if (!task_find(k, tid))
 			return NULL;

@@ -110,6 +110,7 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 		vdso_forget(k, task, &call); /* it leaves the answer to the kernel, and this call is recorded */
 	forced_restore(k, task, SIGSYS);
 	if (regs.rip == AGENT_EXPORT_KEEPER_AFTER) {
+		forced_replay(k, task);
 		answer_agent(k, task, &regs);
 		resume(task, 0);
 		return;
@@ -231,8 +232,8 @@ static bool await_thread(struct keeper *k, pid_t tid, int *status)
 	return got > 0 && WIFSTOPPED(*status);
 }
 
-/* Dispatch forces its SIGSYS while the thread is in the program's own code, or at the agent's call of the keeper. When the
- * program blocks SIGSYS and has one pending, that one takes the place of dispatch's: it is made pending again. */
+/* Dispatch forces its SIGSYS while the thread is in the program's own code, or calls the keeper. When the program blocks SIGSYS and has one
+ * pending, that one takes the place of dispatch's: it is made pending again. */
 static bool is_dispatch(struct keeper *k, const struct task *task, const struct user_regs_struct *regs, siginfo_t *info)
 {
 	uint64_t mask;
@@ -381,7 +382,7 @@ static bool never_began(const struct user_regs_struct *regs)
 }
 
 /* The signal ended the call. Then the mask that sigsuspend and its kind brought may still be in force, to be put back after
- * the handler: no stepping, because PTRACE_SETSIGMASK would end that. (io_pgetevents may even have a good result.) */
+ * the handler: the thread must not run on, because PTRACE_SETSIGMASK would end that. (io_pgetevents may even have a good result.) */
 static bool was_interrupted(const struct user_regs_struct *regs)
 {
 	int64_t result = (int64_t)regs->rax;
@@ -389,15 +390,6 @@ static bool was_interrupted(const struct user_regs_struct *regs)
 	return !never_began(regs) && regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 &&
 	       ((result >= ERESTART_FIRST && result <= ERESTART_LAST) || result == -EINTR ||
 		regs->orig_rax == SYS_io_pgetevents);
-}
-
-/* The keeper has seen the call before it was made. */
-static bool was_dispatched(struct keeper *k, const struct task *task)
-{
-	uint64_t caught;
-
-	return !tracee_read(k, task->tid, thread_block(task) + offsetof(struct agent_thread, caught), &caught, sizeof(caught)) &&
-	       caught == CAUGHT_DISPATCH;
 }
 
 static int leave_code(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
@@ -408,6 +400,7 @@ static int leave_code(struct keeper *k, struct task *task, struct user_regs_stru
 	if (tracee_read(k, task->tid, thread_block(task), &thread, sizeof(thread)))
 		return -ESRCH;
 	if (was_interrupted(regs)) {
+		forced_interrupted(k, task, &thread.frame);
 		close_open_record(k, task, (int64_t)regs->rax);
 		program_registers(regs, &thread.frame);
 		regs->rip = thread.frame.rcx;
@@ -416,12 +409,12 @@ static int leave_code(struct keeper *k, struct task *task, struct user_regs_stru
 
 		unenter(regs, &thread.frame);
 		if (dispatched)
-			forced_undo(k, task);
+			forced_undo(k, task, regs->rax);
 	} else if (thread.phase == AGENT_BEFORE && (regs->rip != AGENT_EXPORT_GADGET_AFTER || never_began(regs))) {
 		abandon_record(k, task);
 		back_to_site(regs, &thread.frame);
 		if (thread.caught == CAUGHT_DISPATCH)
-			forced_undo(k, task);
+			forced_undo(k, task, regs->rax);
 	} else {
 		/* rt_sigreturn leaves the agent by itself, past the stub's trap. */
 		bool in_call = thread.phase != AGENT_OUTSIDE && !stub_returns(regs->rip) &&
@@ -484,10 +477,10 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 	pid_t tid = task->tid;
 	bool interrupts = false;
 
-	if (ptrace(PTRACE_GETSIGINFO, tid, 0, &info) < 0)
+	if (ptrace(PTRACE_GETSIGINFO, tid, 0, &info) < 0 || ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
 		return;
-	if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
-		return;
+	if (in_agent(regs.rip) && (sig == SIGSYS || sig == SIGSEGV || sig == SIGBUS))
+		forced_rewind(k, task);
 	if (task->chunk != NO_INDEX && sig == SIGSYS && is_dispatch(k, task, &regs, &info)) {
 		dispatch(k, task, &info);
 		return;
@@ -496,10 +489,11 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 		ptrace(PTRACE_SETREGS, tid, 0, &regs);
 	if (task->chunk != NO_INDEX) {
 		if (in_agent(regs.rip) && copy_fault(k, task, &regs, &info)) {
+			forced_replay(k, task);
 			resume(task, 0);
 			return;
 		}
-		interrupts = in_agent(regs.rip) && was_interrupted(&regs) && was_dispatched(k, task);
+		interrupts = in_agent(regs.rip) && was_interrupted(&regs);
 		int err = leave_agent(k, task, &regs, &info);
 
 		if (err && err != -EFAULT)
