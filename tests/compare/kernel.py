@@ -32,6 +32,7 @@ AGENT_END = AGENT_BASE + 0x1000000 + 512 * 0x200000
 CLOSE, MMAP, SIGACTION, EXECVE, EXECVEAT, MEMFD = 3, 9, 13, 59, 322, 319
 BIRTHS = {56, 57, 58, 435}
 MAP_FIXED_NOREPLACE = 0x100000
+TRAMPOLINES = 0x20000
 
 
 def in_agent(address):
@@ -48,6 +49,8 @@ class Call:
 AGENT_CALLS = (
     ("mmap of the agent's text, data and threads", lambda call, fd: call.nr == MMAP and in_agent(call.args[0]) and
      call.args[3] & MAP_FIXED_NOREPLACE and call.args[3] & 3 == 2),
+    ("mmap of trampolines", lambda call, fd: call.nr == MMAP and call.args[1] == TRAMPOLINES and call.args[2] == 5 and
+     call.args[3] == 0x104022),  # private, anonymous, fixed without replacing, without reserve: keeper/rewrite.c
     ("memfd_create of the rings", lambda call, fd: call.nr == MEMFD and in_agent(call.args[0])),
     ("mmap of the rings", lambda call, fd: call.nr == MMAP and in_agent(call.args[0]) and
      call.args[3] & MAP_FIXED_NOREPLACE and call.args[4] == fd),

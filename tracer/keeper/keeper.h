@@ -115,6 +115,8 @@ struct keeper {
 	struct guest guests[GUEST_MAX];
 	struct { pid_t tid; int status; } early[64]; /* stops of children whose parent's event has not come */
 	uint32_t early_count;
+	pid_t full[256];               /* threads that wait for room in their rings */
+	uint32_t full_count;
 };
 
 /* task.c */
@@ -194,7 +196,18 @@ bool forced_is_blocked(const struct task *task, int sig);
 /* Makes a signal that forcing has swallowed pending again, as it was sent. Changes the registers. */
 void forced_resend(struct keeper *k, const struct task *task, const siginfo_t *info);
 
+/* room.c */
+#define ROOM_WAIT_NS 100000
+/* The task, in the stop of AGENT_CALL_FULL, is to stay there. False: it is to go on. */
+bool room_wait(struct keeper *k, const struct task *task);
+/* Resumes those that have room again. */
+void room_give(struct keeper *k);
+/* Resumes the thread if it is one of them. */
+void room_wait_no_more(struct keeper *k, pid_t tid);
+
 /* net.c */
+/* Before the first wait, in the keeper only: SIGCHLD wakes the waits. */
+void net_open(void);
 /* Takes the listener out of the stopped child. 0 or -errno. */
 int net_adopt(struct keeper *k, pid_t pid, int fd);
 /* Says so when a net was wanted and there is none. */
@@ -217,6 +230,8 @@ bool in_agent(uint64_t rip);
 /* Gives a stopped thread of the agent's the registers and the stack that a handler may see. 0, or -errno when it is gone. `info`: of the signal
  * about to be delivered, or NULL; it is set again when steps were taken, because they end in another stop. */
 int leave_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info);
+/* At a stop without a signal: a call that it interrupted ends here, and the kernel makes it again from the program. */
+void leave_interrupted(struct keeper *k, struct task *task);
 void on_signal(struct keeper *k, struct task *task, int sig);
 
 /* ptrace_path.c: records made from outside */

@@ -78,6 +78,7 @@ static struct task *halt(struct keeper *k, pid_t tid)
 
 	if (!task || ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0)
 		return NULL;
+	room_wait_no_more(k, tid);
 	while (wait_stop(k, tid, &status) > 0) {
 		if (status >> 16 == PTRACE_EVENT_STOP) {
 			if (!has_forced_signal(tid))

@@ -24,7 +24,7 @@ static void on_child(int sig)
 }
 
 /* SIGCHLD is blocked except while waiting, so that none is lost between a look and a wait. */
-static void wake_on_children(void)
+void net_open(void)
 {
 	struct sigaction action = { .sa_handler = on_child };
 	sigset_t set;
@@ -46,7 +46,6 @@ int net_adopt(struct keeper *k, pid_t pid, int fd)
 	close(pidfd);
 	if (k->net < 0)
 		return -err;
-	wake_on_children();
 	/* The front holds a second reference: without any, the kernel answers ENOSYS to what the net catches. */
 	send_control(k, (struct control){ .type = MSG_NET, .pid = pid, .tid = pid }, NULL, 0, k->net);
 	return 0;
@@ -159,15 +158,19 @@ static void answer_one(struct keeper *k)
 	ioctl(k->net, SECCOMP_IOCTL_NOTIF_SEND, &go_on);
 }
 
-/* Waits for a child's signal or a notification and answers the latter. False with EINTR after a signal. */
+/* Waits for a child's signal or a notification and answers the latter. False with EINTR after a signal, or when rings are
+ * to be looked at. */
 static bool wait_net(struct keeper *k)
 {
 	struct pollfd poll = { .fd = k->net, .events = POLLIN };
+	const struct timespec soon = { .tv_nsec = ROOM_WAIT_NS };
 	sigset_t none;
 
 	sigemptyset(&none);
-	if (ppoll(&poll, 1, NULL, &none) < 0)
+	if (ppoll(&poll, 1, k->full_count ? &soon : NULL, &none) <= 0) {
+		errno = EINTR;
 		return false;
+	}
 	if (poll.revents & POLLIN) {
 		answer_one(k);
 	} else { /* POLLHUP: the last task under the filter is gone */
@@ -179,7 +182,7 @@ static bool wait_net(struct keeper *k)
 
 pid_t net_wait(struct keeper *k, pid_t tid, int *status)
 {
-	while (k->net >= 0) {
+	while (k->net >= 0 || k->full_count) {
 		pid_t got = waitpid(tid, status, __WALL | WNOHANG);
 
 		if (got > 0 || (got < 0 && (errno != ECHILD || tid > 0 || !k->let_go)))

@@ -60,6 +60,7 @@ static void on_gone(struct keeper *k, struct task *task, int status)
 static void on_event_stop(struct keeper *k, struct task *task, int sig)
 {
 	net_vsyscall_returned(k, task);
+	leave_interrupted(k, task);
 	if (sig == SIGTRAP) {
 		resume(task, 0);
 		return;
@@ -171,6 +172,8 @@ static void loop(struct keeper *k)
 {
 	while (k->live || (k->let_go && k->net >= 0)) {
 		int status;
+
+		room_give(k);
 		pid_t tid = net_wait(k, -1, &status);
 
 		if (front_died && k->control >= 0)
@@ -224,6 +227,7 @@ int keeper_run(const struct launch *launch)
 	k.program = start_program(&k);
 	if (k.program < 0)
 		return 1;
+	net_open();
 	ignore_terminal_signals();
 	raise_fd_limit();
 	watch_front();

@@ -112,7 +112,8 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 	if (regs.rip == AGENT_EXPORT_KEEPER_AFTER) {
 		forced_replay(k, task);
 		answer_agent(k, task, &regs);
-		resume(task, 0);
+		if (regs.rdi != AGENT_CALL_FULL || !room_wait(k, task))
+			resume(task, 0);
 		return;
 	}
 	if (info->si_arch != AUDIT_ARCH_X86_64) {
@@ -458,6 +459,14 @@ static int leave_vdso(struct keeper *k, struct task *task, struct user_regs_stru
 	}
 	regs->rip = regs->rcx;
 	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
+}
+
+void leave_interrupted(struct keeper *k, struct task *task)
+{
+	struct user_regs_struct regs;
+
+	if (task->chunk != NO_INDEX && !ptrace(PTRACE_GETREGS, task->tid, 0, &regs) && was_interrupted(&regs))
+		leave_code(k, task, &regs, NULL);
 }
 
 /* Leaving the agent's code may lead into a vDSO function. */
