@@ -68,6 +68,7 @@ class Run:
         self.command, self.prepare, self.racing = WORKLOADS[name]
         self.directory = os.path.join(WORK, "%s.%d" % (name, os.getpid()))
         self.env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": os.path.join(self.directory, "cwd"),
+                    "XDG_CACHE_HOME": self.path("cache"),
                     "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "PERL_HASH_SEED": "0", "GIT_CONFIG_NOSYSTEM": "1",
                     "PYTHONDONTWRITEBYTECODE": "1", "TZ": "UTC0",
                     "GIT_AUTHOR_DATE": "2020-01-01T00:00:00Z", "GIT_COMMITTER_DATE": "2020-01-01T00:00:00Z"}

@@ -18,8 +18,11 @@
 #define VTRACE_VERSION "0"
 #endif
 
-#define WAIT_BUSY_MS 1
-#define WAIT_IDLE_MS 20
+/* A ring that fills in half a millisecond must not wait one: after a crowded round the next rounds come quickly. */
+#define WAIT_HURRY_NS 50000
+#define WAIT_BUSY_NS 1000000
+#define WAIT_IDLE_NS 20000000
+#define HURRIED_ROUNDS 20
 
 struct session {
 	const struct options *options;
@@ -32,6 +35,7 @@ struct session {
 	struct merge merge;
 	struct drain drain;
 	struct report report;
+	unsigned hurried_rounds; /* that are still to come */
 };
 
 static const struct formatter_ops *formatter_for(const struct options *options)
@@ -115,23 +119,38 @@ static void report_until(struct session *session, uint64_t limit)
 		fflush(session->output.file);
 }
 
-static void wait_for_more(struct session *session, int *wait_ms)
+/* How long to wait, from how the last round and the rounds before went. */
+static long next_wait_ns(struct session *session, long wait_ns)
+{
+	const struct drain *drain = &session->drain;
+
+	if (drain->crowded) {
+		session->hurried_rounds = HURRIED_ROUNDS;
+		return 0;
+	}
+	if (session->hurried_rounds) {
+		session->hurried_rounds--;
+		return WAIT_HURRY_NS;
+	}
+	if (drain->busy || wait_ns < WAIT_BUSY_NS)
+		return WAIT_BUSY_NS;
+	return wait_ns * 2 > WAIT_IDLE_NS ? WAIT_IDLE_NS : wait_ns * 2;
+}
+
+static void wait_for_more(struct session *session, long *wait_ns)
 {
 	struct pollfd fds[2] = { { .fd = session->keeper.socket, .events = POLLIN },
 				 { .fd = session->keeper.signals, .events = POLLIN } };
 
-	if (session->drain.busy)
-		*wait_ms = session->drain.crowded ? 0 : WAIT_BUSY_MS;
-	else
-		*wait_ms = *wait_ms * 2 > WAIT_IDLE_MS ? WAIT_IDLE_MS : *wait_ms ? *wait_ms * 2 : WAIT_BUSY_MS;
+	*wait_ns = next_wait_ns(session, *wait_ns);
 	if (session->drain.program <= 0)
 		fds[1].fd = -1; /* its signals wait until there is a program */
-	poll(fds, 2, *wait_ms);
+	ppoll(fds, 2, &(struct timespec){ .tv_nsec = *wait_ns }, NULL);
 }
 
 static void trace(struct session *session)
 {
-	int wait_ms = WAIT_BUSY_MS;
+	long wait_ns = WAIT_BUSY_NS;
 
 	while (!session->drain.ended) {
 		uint64_t limit = drain_round(&session->drain);
@@ -139,7 +158,7 @@ static void trace(struct session *session)
 		report_until(session, limit);
 		if (session->drain.ended)
 			break;
-		wait_for_more(session, &wait_ms);
+		wait_for_more(session, &wait_ns);
 		keeper_forward_signals(&session->keeper, session->drain.program);
 	}
 	if (!session->drain.finished && !session->drain.failed)
