@@ -119,6 +119,7 @@ READS = {"read", "pread64", "getdents64"}
 # Threads that run at once: how often these are called is the scheduler's choice (lock contention, malloc arenas).
 RACING_CALLS = {"futex", "mmap", "munmap", "mprotect", "madvise", "brk"}
 # When Python needs a new arena hangs on addresses (the hash of an object is its address): counted, not placed.
+DATAGRAMS = {"sendto", "sendmsg", "sendmmsg", "recvfrom", "recvmsg", "recvmmsg"}
 ARENA = re.compile(r"^mmap\(NULL, 1048576, PROT_READ\|PROT_WRITE, MAP_PRIVATE\|MAP_ANONYMOUS, -1, 0\)")
 
 NORMALISE = [
@@ -297,6 +298,10 @@ class Trace:
             files.pop(fd, None)
         elif name == "getrandom":
             args = re.sub(r'"[^"]*"(\.\.\.)?', "RANDOM", args)
+        elif name in DATAGRAMS: # questions to a name server hold a random number
+            args = fd + ", DATAGRAM"
+        elif name == "poll":
+            args = re.sub(r", 49\d\d$", ", 5000", args) # what is left of a resolver's five seconds
         elif name in READS and files.get(fd, "").startswith(("/proc", "/sys", "/dev/urandom")):
             args, result = fd + ", VARYING", "N" if result.isdigit() and result != "0" else result
         elif name == "munmap":

@@ -327,7 +327,7 @@ def keeper_killed(args, rng):
         if code == 7:
             return TOO_LATE
         check(code == 125, "vtrace ended with %d", code)
-        check(b"the keeper ended early: the trace is cut" in run.read("stderr"), "vtrace did not say so")
+        check(b"the keeper was killed: the trace is cut" in run.read("stderr"), "vtrace did not say so")
         check(program in (-signal.SIGSYS, 7), "the program ended with %d", program)
         run.check_trace_until_cut()
         return "the program %s" % ("finished" if program == 7 else "died of SIGSYS at its next call")

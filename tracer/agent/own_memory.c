@@ -27,21 +27,21 @@ extern long agent_raw_mmap(uint64_t at, uint64_t bytes, uint64_t prot, uint64_t 
 
 static int touches(uint64_t start, uint64_t bytes)
 {
-	uint64_t end = start + bytes < start ? UINT64_MAX : start + bytes;
+	uint64_t end = start + bytes; /* where that wraps around, the kernel refuses */
 
-	return bytes && start < OWN_END && end > OWN_START;
+	return end > start && start < OWN_END && end > OWN_START;
 }
 
-/* The call for what lies below, then for what lies above. */
+/* The call for what lies above, which fails when the whole is too long, then for what lies below. */
 static int64_t around(const struct agent_frame *f, int64_t (*part)(const struct agent_frame *f, uint64_t at, uint64_t bytes))
 {
 	uint64_t end = f->rdi + f->rsi;
 	int64_t ret = 0;
 
-	if (f->rdi < OWN_START)
-		ret = part(f, f->rdi, OWN_START - f->rdi);
-	if (ret >= 0 && end > OWN_END && end > f->rdi)
+	if (end > OWN_END)
 		ret = part(f, OWN_END, end - OWN_END);
+	if (ret >= 0 && f->rdi < OWN_START)
+		ret = part(f, f->rdi, OWN_START - f->rdi);
 	return ret;
 }
 
@@ -94,6 +94,8 @@ int own_memory_call(const struct agent_frame *f, int64_t *ret)
 		*ret = with_hole(f);
 		return 1;
 	case NR_MREMAP:
+		if (!f->rdx) /* refused for that */
+			return 0;
 		if (touches(f->rdi, f->rsi ? f->rsi : 1))
 			*ret = EFAULT_RESULT;
 		else if (f->r10 & MREMAP_FIXED_BIT && touches(f->r8, f->rdx))

