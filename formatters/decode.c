@@ -370,7 +370,7 @@ static struct value *decode_pointed(struct decode *d, int arg)
 	else if (row->kind == ARG_SOCKADDR)
 		value = decode_sockaddr(d, piece_data(piece), piece->size, length_of(d, arg));
 	else if (row->kind == ARG_IOVEC)
-		value = decode_iovec(d, arg, piece_data(piece), piece->size / 16,
+		value = decode_iovec(d, arg, 0, piece_data(piece), piece->size / 16,
 			row->direction == DIR_OUT ? d->rec->ret : -1);
 	else if (row->kind == ARG_WSTATUS && piece->size >= 4 && d->rec->ret > 0)
 		value = decode_wstatus(d, get_u32(piece_data(piece)));
@@ -412,6 +412,7 @@ struct value *decode_arg(struct decode *d, int arg)
 	case ARG_ARRAY: return decode_array(d, arg);
 	case ARG_STRUCT: case ARG_SIGSET: case ARG_SOCKADDR: case ARG_IOVEC: case ARG_WSTATUS: return decode_pointed(d, arg);
 	case ARG_MSGHDR: return decode_msghdr(d, arg);
+	case ARG_MMSGHDR: return decode_mmsghdr(d, arg);
 	case ARG_FDSET: return decode_fdset(d, arg, PHASE_ENTRY);
 	case ARG_FD_PAIR: return decode_pair(d, arg);
 	case ARG_INT_PTR: return decode_number(d, arg, 4, VALUE_INT);
@@ -430,7 +431,7 @@ struct value *decode_arg(struct decode *d, int arg)
 	}
 	case ARG_IPC_KEY: return decode_ipc_key(d, (uint32_t)raw);
 	case ARG_IPC_FLAGS: return decode_ipc_flags(d, row->set, (uint32_t)raw);
-	case ARG_NONE: case ARG_HEX: case ARG_MMSGHDR: break;
+	case ARG_NONE: case ARG_HEX: break;
 	}
 	return value_new(d->arena, VALUE_HEX, raw);
 }

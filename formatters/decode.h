@@ -31,7 +31,8 @@ size_t struct_size(int id);
 struct value *decode_sigset(struct decode *d, const uint8_t *bytes, size_t size);
 struct value *decode_sockaddr(struct decode *d, const uint8_t *bytes, size_t size, uint64_t len);
 struct value *decode_msghdr(struct decode *d, int arg);
-struct value *decode_iovec(struct decode *d, int arg, const uint8_t *iov, uint64_t count, int64_t bytes);
+struct value *decode_mmsghdr(struct decode *d, int arg);
+struct value *decode_iovec(struct decode *d, int arg, uint32_t first, const uint8_t *iov, uint64_t count, int64_t bytes);
 struct value *decode_wstatus(struct decode *d, uint32_t status);
 struct value *decode_siginfo(struct decode *d, const siginfo_t *info);
 struct value *decode_command(struct decode *d, int arg); /* NULL: not known */

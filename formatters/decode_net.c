@@ -68,14 +68,14 @@ struct value *decode_sockaddr(struct decode *d, const uint8_t *bytes, size_t siz
 	return value;
 }
 
-struct value *decode_iovec(struct decode *d, int arg, const uint8_t *iov, uint64_t count, int64_t bytes)
+struct value *decode_iovec(struct decode *d, int arg, uint32_t first, const uint8_t *iov, uint64_t count, int64_t bytes)
 {
 	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct value *item = value_new(d->arena, VALUE_STRUCT, 0);
 		uint64_t base = get_u64(iov + i * 16u), length = get_u64(iov + i * 16u + 8), there = length;
-		const struct piece *piece = piece_find(d->rec, arg, PIECE_ELEMENT, i, -1);
+		const struct piece *piece = piece_find(d->rec, arg, PIECE_ELEMENT, first + i, -1);
 
 		if (bytes >= 0 && (uint64_t)bytes < there)
 			there = (uint64_t)bytes;
@@ -94,9 +94,9 @@ struct value *decode_iovec(struct decode *d, int arg, const uint8_t *iov, uint64
 }
 
 /* The control messages of a header; the address when there is something in them that is not known. */
-static struct value *decode_control(struct decode *d, int arg, uint64_t address, uint64_t length)
+static struct value *decode_control(struct decode *d, int arg, uint32_t message, uint64_t address, uint64_t length)
 {
-	const struct piece *piece = piece_find(d->rec, arg, PIECE_CONTROL, 0, -1);
+	const struct piece *piece = piece_find(d->rec, arg, PIECE_CONTROL, message, -1);
 	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
 	const uint8_t *bytes;
 	uint64_t size;
@@ -121,31 +121,85 @@ static struct value *decode_control(struct decode *d, int arg, uint64_t address,
 	return list;
 }
 
-struct value *decode_msghdr(struct decode *d, int arg)
+/* What a received name's room was before, where that is another number. */
+static struct value *decode_namelen(struct decode *d, uint32_t now, const uint8_t *before)
 {
-	bool receive = d->row->args[arg].direction != DIR_IN;
-	const uint8_t *at = decode_mem(d, arg, 56, receive && d->exiting ? PHASE_EXIT : -1);
-	const struct piece *name = piece_find(d->rec, arg, PIECE_NAME, 0, -1), *iov = piece_find(d->rec, arg, PIECE_IOV, 0, -1);
+	struct value *value = value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)now);
+
+	if (before && get_u32(before + 8) != now)
+		value->text = arena_printf(d->arena, "%d => %d", (int32_t)get_u32(before + 8), (int32_t)now);
+	return value;
+}
+
+/* One header: 56 bytes at `at`, 16 at `before` as they were before a call that receives, or NULL. `bytes`: as decode_iovec. */
+static struct value *decode_message(struct decode *d, int arg, uint32_t message, const uint8_t *at, const uint8_t *before,
+				    int64_t bytes)
+{
+	const struct piece *name = piece_find(d->rec, arg, PIECE_NAME, message, -1);
+	const struct piece *iov = piece_find(d->rec, arg, PIECE_IOV, message, -1);
 	struct value *value = value_new(d->arena, VALUE_STRUCT, 0), *item;
 
-	if (receive && d->failed) /* all that is known is how much room the name had */
-		at = decode_mem(d, arg, 16, PHASE_ENTRY);
-	if (!at || (receive && !d->exiting))
-		return decode_address(d, arg);
-	if (receive && d->failed) {
-		value_add(value, "msg_namelen", value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32(at + 8)));
-		return value;
-	}
 	item = name && !name->status ? decode_sockaddr(d, piece_data(name), name->size, get_u32(at + 8)) : NULL;
 	value_add(value, "msg_name", item ? item : value_new(d->arena, get_u64(at) ? VALUE_ADDR : VALUE_NULL, get_u64(at)));
-	value_add(value, "msg_namelen", value_new(d->arena, VALUE_INT, get_u32(at + 8)));
-	item = iov && !iov->status ? decode_iovec(d, arg, piece_data(iov), iov->size / 16, receive ? d->rec->ret : -1) :
+	value_add(value, "msg_namelen", decode_namelen(d, get_u32(at + 8), before));
+	item = iov && !iov->status ?
+		decode_iovec(d, arg, PIECE_MESSAGE(message), piece_data(iov), iov->size / 16, bytes) :
 		value_new(d->arena, VALUE_ADDR, get_u64(at + 16));
 	value_add(value, "msg_iov", item);
 	value_add(value, "msg_iovlen", value_new(d->arena, VALUE_UINT, get_u64(at + 24)));
 	if (get_u64(at + 32) && get_u64(at + 40))
-		value_add(value, "msg_control", decode_control(d, arg, get_u64(at + 32), get_u64(at + 40)));
+		value_add(value, "msg_control", decode_control(d, arg, message, get_u64(at + 32), get_u64(at + 40)));
 	value_add(value, "msg_controllen", value_new(d->arena, VALUE_UINT, get_u64(at + 40)));
 	value_add(value, "msg_flags", value_set(d->arena, VALUE_FLAGS, get_u32(at + 48), &set_msg_flags));
 	return value;
+}
+
+struct value *decode_msghdr(struct decode *d, int arg)
+{
+	bool receive = d->row->args[arg].direction != DIR_IN;
+	const uint8_t *at = decode_mem(d, arg, 56, receive && d->exiting ? PHASE_EXIT : -1);
+	const uint8_t *before = receive ? decode_mem(d, arg, 16, PHASE_ENTRY) : NULL;
+	struct value *value;
+
+	if (receive && d->failed) /* all that is known is how much room the name had */
+		at = before;
+	if (!at || (receive && !d->exiting))
+		return decode_address(d, arg);
+	if (!receive || !d->failed)
+		return decode_message(d, arg, 0, at, before, receive ? d->rec->ret : -1);
+	value = value_new(d->arena, VALUE_STRUCT, 0);
+	value_add(value, "msg_namelen", value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32(at + 8)));
+	return value;
+}
+
+#define MMSGHDR_BYTES 64u
+#define MMSGHDR_LEN 56u
+
+struct value *decode_mmsghdr(struct decode *d, int arg)
+{
+	bool receive = d->row->args[arg].direction == DIR_OUT;
+	const struct piece *all = piece_find(d->rec, arg, PIECE_MEM, 0, receive ? PHASE_EXIT : PHASE_ENTRY);
+	const struct piece *other = piece_find(d->rec, arg, PIECE_MEM, 0, receive ? PHASE_ENTRY : PHASE_EXIT);
+	const struct piece *lengths = receive ? all : other; /* where msg_len is the kernel's */
+	uint64_t count = all ? all->size / MMSGHDR_BYTES : 0, done = d->exiting && !d->failed ? (uint64_t)d->rec->ret : 0;
+	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
+
+	if (receive && d->exiting && !d->failed && !done && d->rec->args[arg])
+		return list;
+	if (!all || all->status || (receive && !done))
+		return decode_address(d, arg);
+	for (uint32_t i = 0; i < count; i++) {
+		const uint8_t *at = (const uint8_t *)piece_data(all) + i * MMSGHDR_BYTES;
+		bool known = i < done && lengths && (i + 1) * MMSGHDR_BYTES <= lengths->size;
+		uint32_t bytes = known ? get_u32((const uint8_t *)piece_data(lengths) + i * MMSGHDR_BYTES + MMSGHDR_LEN) : 0;
+		const uint8_t *before = receive && other && (i + 1) * MMSGHDR_BYTES <= other->size ?
+			(const uint8_t *)piece_data(other) + i * MMSGHDR_BYTES : NULL;
+		struct value *item = value_new(d->arena, VALUE_STRUCT, 0);
+
+		value_add(item, "msg_hdr", decode_message(d, arg, i, at, before, receive ? (int64_t)bytes : -1));
+		if (known)
+			value_add(item, "msg_len", value_new(d->arena, VALUE_UINT, bytes));
+		value_add(list, NULL, item);
+	}
+	return list;
 }

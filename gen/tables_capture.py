@@ -46,7 +46,10 @@ def arg_ops(index, arg):
                 ops.append(op(index, "FIXED", "ENTRY", size=16))
             ops.append(op(index, "MSGHDR", phase))
         elif kind == "MMSGHDR":
-            ops.append(op(index, "MMSGHDR", phase, arg.len_from, arg.len_arg))
+            # Before sending and after receiving all of it; at the other end the headers only.
+            if arg.direction == "OUT":
+                ops.append(op(index, "MMSGHDR", "ENTRY", "ARG", index + 1, size=1))
+            ops.append(op(index, "MMSGHDR", phase, arg.len_from, arg.len_arg, size=int(phase == "EXIT" and arg.direction != "OUT")))
         elif kind == "SOCKADDR":
             ops.append(op(index, "SOCKADDR", phase, arg.len_from, arg.len_arg))
         elif kind == "SIGSET":

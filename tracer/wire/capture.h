@@ -135,9 +135,10 @@ static inline void capture_strings(struct record *rec, const struct capture_sour
 
 struct capture_iovec { uint64_t base, bytes; };
 
-/* The data of an iovec array already captured in `array`; `total` bounds the data (a read's result). */
-static inline void capture_iovec_data(struct record *rec, const struct capture_source *from,
-				      const struct capture_op *op, const struct piece *array, uint64_t total)
+/* The data of an iovec array already captured in `array`; `total` bounds the data (a read's result). `first`: the piece index
+ * of the first element. */
+static inline void capture_iovec_data(struct record *rec, const struct capture_source *from, const struct capture_op *op,
+				      const struct piece *array, uint32_t first, uint64_t total)
 {
 	if (!array)
 		return;
@@ -146,7 +147,7 @@ static inline void capture_iovec_data(struct record *rec, const struct capture_s
 	for (uint32_t i = 0; i < array->size / sizeof(*items) && total; i++) {
 		uint64_t bytes = capture_min(items[i].bytes, total);
 
-		capture_bytes(rec, from, op, PIECE_ELEMENT, i, items[i].base, bytes, (uint64_t)from->string_limit + 1);
+		capture_bytes(rec, from, op, PIECE_ELEMENT, first + i, items[i].base, bytes, (uint64_t)from->string_limit + 1);
 		total -= bytes;
 	}
 }
@@ -171,20 +172,49 @@ static inline uint64_t capture_length(const struct record *rec, const struct cap
 
 struct capture_msghdr { uint64_t name; uint32_t namelen, pad; uint64_t iov, iovlen, control, controllen; uint32_t flags; };
 
+/* What a header points to. `index`: which message it is; `total` bounds its data. */
+static inline void capture_message(struct record *rec, const struct capture_source *from, const struct capture_op *op,
+				   uint32_t index, const struct capture_msghdr *head, uint64_t total)
+{
+	capture_bytes(rec, from, op, PIECE_NAME, index, head->name, head->namelen, 128);
+	const struct piece *array = capture_bytes(rec, from, op, PIECE_IOV, index, head->iov, head->iovlen * 16, 64 * 16);
+
+	capture_iovec_data(rec, from, op, array, PIECE_MESSAGE(index), total);
+	capture_bytes(rec, from, op, PIECE_CONTROL, index, head->control, head->controllen, 1024);
+}
+
 static inline void capture_msghdr(struct record *rec, const struct capture_source *from, const struct capture_op *op,
 				  uint64_t addr)
 {
 	struct capture_msghdr head;
-	uint64_t total = op->phase == PHASE_EXIT && rec->ret >= 0 ? (uint64_t)rec->ret : UINT64_MAX;
 
 	capture_bytes(rec, from, op, PIECE_MEM, 0, addr, 56, 56);
-	if (!addr || from->copy(from->context, &head, addr, 56) < 56)
-		return;
-	capture_bytes(rec, from, op, PIECE_NAME, 0, head.name, head.namelen, 128);
-	const struct piece *array = capture_bytes(rec, from, op, PIECE_IOV, 0, head.iov, head.iovlen * 16, 64 * 16);
+	if (addr && from->copy(from->context, &head, addr, 56) == 56)
+		capture_message(rec, from, op, 0, &head,
+				op->phase == PHASE_EXIT && rec->ret >= 0 ? (uint64_t)rec->ret : UINT64_MAX);
+}
 
-	capture_iovec_data(rec, from, op, array, total);
-	capture_bytes(rec, from, op, PIECE_CONTROL, 0, head.control, head.controllen, 1024);
+#define MMSGHDR_BYTES 64u
+#define MMSGHDR_LEN 56u /* offset of msg_len */
+
+/* The headers; and what they point to at the one moment when that is there: before sending, after receiving. */
+static inline void capture_mmsghdr(struct record *rec, const struct capture_source *from, const struct capture_op *op,
+				   uint64_t addr, uint64_t count)
+{
+	const struct piece *array = capture_bytes(rec, from, op, PIECE_MEM, 0, addr, count * MMSGHDR_BYTES,
+						  PIECE_MESSAGES_MAX * MMSGHDR_BYTES);
+	struct capture_msghdr head;
+	uint32_t bytes;
+
+	if (op->size == 1 || !array) /* headers only */
+		return;
+	for (uint32_t i = 0; (i + 1) * MMSGHDR_BYTES <= array->size; i++) {
+		const char *at = (const char *)(array + 1) + i * MMSGHDR_BYTES;
+
+		__builtin_memcpy(&head, at, sizeof(head));
+		__builtin_memcpy(&bytes, at + MMSGHDR_LEN, sizeof(bytes));
+		capture_message(rec, from, op, i, &head, op->phase == PHASE_EXIT ? bytes : UINT64_MAX);
+	}
 }
 
 /* How many bytes the argument of a multiplexed call points to is decided by its command. */
@@ -299,7 +329,7 @@ static inline void capture_op_run(struct record *rec, const struct capture_sourc
 	case CAPTURE_IOVEC:
 		length = capture_min(op->len_from == LEN_RET ? 0 : rec->args[op->len_arg], 64);
 		capture_iovec_data(rec, from, op,
-				   capture_bytes(rec, from, op, PIECE_MEM, 0, addr, length * 16, 64 * 16),
+				   capture_bytes(rec, from, op, PIECE_MEM, 0, addr, length * 16, 64 * 16), 0,
 				   op->phase == PHASE_EXIT ? rec->ret >= 0 ? (uint64_t)rec->ret : 0 : UINT64_MAX);
 		return;
 	case CAPTURE_MSGHDR:
@@ -315,8 +345,8 @@ static inline void capture_op_run(struct record *rec, const struct capture_sourc
 		capture_command(rec, from, op);
 		return;
 	case CAPTURE_MMSGHDR:
-		length = capture_min(op->len_from == LEN_RET ? capture_length(rec, from, op) : rec->args[op->len_arg], 16);
-		capture_bytes(rec, from, op, PIECE_MEM, 0, addr, length * 64, 16 * 64);
+		length = op->len_from == LEN_RET ? capture_length(rec, from, op) : rec->args[op->len_arg];
+		capture_mmsghdr(rec, from, op, addr, capture_min(length, PIECE_MESSAGES_MAX));
 		return;
 	case CAPTURE_LEN:
 		capture_bytes(rec, from, op, PIECE_LEN, 0, addr, 4, 4);

@@ -45,6 +45,9 @@ enum piece_kind {
 	PIECE_IOV = 6,     /* msghdr.msg_iov, an array of struct iovec; its data are PIECE_ELEMENTs */
 	PIECE_LEN = 7,     /* the socklen_t read through an address-length pointer, at entry */
 };
+/* Pieces of message i of an mmsghdr array have index i, its PIECE_ELEMENTs begin at PIECE_MESSAGE(i). */
+#define PIECE_MESSAGE(i) ((i) << 8)
+#define PIECE_MESSAGES_MAX 16u
 enum piece_phase { PHASE_ENTRY = 0, PHASE_EXIT = 1 };
 enum piece_status { PIECE_OK = 0, PIECE_FAULT = 1 };
 #define PIECE_ARG_RET 7
