@@ -191,13 +191,11 @@ void on_birth(struct keeper *k, struct task *parent, int event)
 /* The other threads of the process died silently when one of them made the exec. */
 static struct task *leave_image(struct keeper *k, pid_t pid, pid_t former)
 {
-	for (uint32_t i = 0; i < TASK_MAX; i++) {
-		struct task *task = &k->tasks[i];
+	for (uint32_t i = k->live; i-- > 0;) { /* removal puts the last one here */
+		struct task *task = task_find(k, k->tids[i]);
 
-		if (task->tid && task->pid == pid && task->tid != former) {
+		if (task->pid == pid && task->tid != former)
 			task_remove(k, task);
-			i = (uint32_t)-1; /* removal moves entries: look again */
-		}
 	}
 	struct task *task = task_find(k, former);
 

@@ -66,6 +66,7 @@ struct space {
 
 struct task {
 	pid_t tid, pid;                /* tid 0: free */
+	uint32_t order;                /* its place in keeper.tids */
 	uint32_t space;
 	uint32_t chunk;                /* where its thread block lies; NO_INDEX: no agent */
 	int32_t slot;
@@ -106,6 +107,7 @@ struct keeper {
 	pid_t remote_tid;              /* makes a call on the keeper's behalf; else 0 */
 	bool let_go;                   /* some thread was left to another tracer */
 	uint32_t live;
+	pid_t *tids;                   /* the live ones, densely: the table itself is too large to walk */
 	struct loader loader;
 	struct task *tasks;            /* open-addressed by tid */
 	struct space *spaces;

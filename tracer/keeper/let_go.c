@@ -126,9 +126,9 @@ static void undo_rewriting(struct keeper *k, pid_t tid)
 	pid_t others[256];
 
 	space->rewriting.off = true;
-	for (uint32_t i = 0; i < TASK_MAX && count < sizeof(others) / sizeof(others[0]); i++)
-		if (k->tasks[i].tid && k->tasks[i].space == index && k->tasks[i].tid != tid)
-			others[count++] = k->tasks[i].tid;
+	for (uint32_t i = 0; i < k->live && count < sizeof(others) / sizeof(others[0]); i++)
+		if (k->tids[i] != tid && task_find(k, k->tids[i])->space == index)
+			others[count++] = k->tids[i];
 	for (uint32_t i = 0; i < count; i++)
 		if (!halt(k, others[i]))
 			others[i] = 0;

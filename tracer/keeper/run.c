@@ -192,8 +192,9 @@ static bool allocate(struct keeper *k)
 	k->tasks = calloc(TASK_MAX, sizeof(*k->tasks));
 	k->spaces = calloc(SPACE_MAX, sizeof(*k->spaces));
 	k->arenas = calloc(ARENA_MAX, sizeof(*k->arenas));
+	k->tids = calloc(TASK_MAX, sizeof(*k->tids));
 	k->objects = calloc(OBJECT_MAX, sizeof(*k->objects));
-	return k->tasks && k->spaces && k->arenas && k->objects;
+	return k->tasks && k->spaces && k->arenas && k->tids && k->objects;
 }
 
 /* Arenas take a descriptor each. */

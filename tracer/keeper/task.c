@@ -32,8 +32,8 @@ struct task *task_add(struct keeper *k, pid_t tid, pid_t pid, uint32_t space)
 		return NULL;
 	struct task *task = task_place(k, tid);
 
-	*task = (struct task){ .tid = tid, .pid = pid, .space = space, .chunk = NO_INDEX, .slot = -1 };
-	k->live++;
+	*task = (struct task){ .tid = tid, .pid = pid, .order = k->live, .space = space, .chunk = NO_INDEX, .slot = -1 };
+	k->tids[k->live++] = tid;
 	return task;
 }
 
@@ -57,8 +57,11 @@ void task_remove(struct keeper *k, struct task *task)
 
 	task_drop_slot(k, task);
 	ptrace_path_forget(task);
+	pid_t last = k->tids[--k->live];
+
+	k->tids[task->order] = last;
+	task_find(k, last)->order = task->order;
 	task_clear(k, task);
-	k->live--;
 	space_leave(k, space);
 }
 
@@ -68,6 +71,7 @@ void task_rename(struct keeper *k, struct task *task, pid_t tid)
 
 	task_clear(k, task);
 	copy.tid = tid;
+	k->tids[copy.order] = tid;
 	*task_place(k, tid) = copy;
 }
 
