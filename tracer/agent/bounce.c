@@ -11,19 +11,23 @@
 #define NR_PRCTL 157
 #define NR_ARCH_PRCTL 158
 #define NR_SECCOMP 317
+#define ARCH_PRCTL_SET_GS 0x1001
+#define ARCH_PRCTL_GET_GS 0x1004
+#define MASK_BLOCK 0
+#define MASK_UNBLOCK 1
 #define PRCTL_SET_SECCOMP 22
 #define PRCTL_SET_SYSCALL_USER_DISPATCH 59
 
 extern uint64_t agent_copy(void *to, uint64_t from, uint64_t bytes);
 
-/* While none of the forced signals is blocked, a mask without them changes nothing for the keeper. */
-static bool mask_matters(const struct agent_thread *thread, uint64_t mask_at)
+void mask_change_note(const struct agent_thread *thread, struct mask_change *change)
 {
-	uint64_t mask = 0;
+	const struct agent_frame *frame = &thread->frame;
+	uint64_t set = 0, old = thread->forced_blocked;
 
-	if (!mask_at)
-		return false;
-	return thread->forced_blocked || agent_copy(&mask, mask_at, sizeof(mask)) < sizeof(mask) || (mask & FORCED_SIGNALS);
+	change->any = frame->rax == NR_RT_SIGPROCMASK && frame->rsi && agent_copy(&set, frame->rsi, sizeof(set)) == sizeof(set);
+	set &= FORCED_SIGNALS;
+	change->blocked = frame->rdi == MASK_BLOCK ? old | set : frame->rdi == MASK_UNBLOCK ? old & ~set : set;
 }
 
 bool bounce_needed(const struct agent_thread *thread)
@@ -34,15 +38,14 @@ bool bounce_needed(const struct agent_thread *thread)
 	case NR_RT_SIGRETURN:
 	case NR_PTRACE:
 	case NR_MODIFY_LDT:
-	case NR_ARCH_PRCTL:
 	case NR_SECCOMP:
 		return true;
+	case NR_ARCH_PRCTL:
+		return frame->rdi == ARCH_PRCTL_SET_GS || frame->rdi == ARCH_PRCTL_GET_GS;
 	case NR_PRCTL:
 		return frame->rdi == PRCTL_SET_SECCOMP || frame->rdi == PRCTL_SET_SYSCALL_USER_DISPATCH;
 	case NR_RT_SIGACTION:
 		return frame->rsi != 0;
-	case NR_RT_SIGPROCMASK:
-		return mask_matters(thread, frame->rsi);
 	}
 	return false;
 }

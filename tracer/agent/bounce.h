@@ -9,4 +9,9 @@
  * hands to the keeper. */
 bool bounce_needed(const struct agent_thread *thread);
 
+/* What rt_sigprocmask will make of thread->forced_blocked, found out before the call: the old mask may be put where the new
+ * one was. */
+struct mask_change { bool any; uint64_t blocked; };
+void mask_change_note(const struct agent_thread *thread, struct mask_change *change);
+
 #endif

@@ -199,6 +199,7 @@ uint64_t agent_syscall(struct agent_thread *thread)
 	struct record *rec = ring ? reserve(ring) : 0;
 	struct capture_source from = { .copy = copy_own, .string_limit = agent_config.string_limit,
 				       .fd_path = agent_config.fd_paths ? path_of_fd : 0 };
+	struct mask_change mask;
 	int64_t ret;
 
 	if (rec) {
@@ -212,8 +213,11 @@ uint64_t agent_syscall(struct agent_thread *thread)
 		sigreturn(thread, ring, rec);
 	if (thread->frame.rax == NR_CLONE)
 		thread->frame.rdi &= ~(uint64_t)CLONE_UNTRACED_BIT; /* else the child would escape the keeper */
+	mask_change_note(thread, &mask);
 	if (!own_memory_call(&thread->frame, &ret))
 		ret = agent_gadget();
+	if (mask.any && !ret)
+		thread->forced_blocked = mask.blocked;
 	tell_mapping(&thread->frame, ret);
 	if (rec) {
 		if (thread->frame.rax == NR_CLONE)

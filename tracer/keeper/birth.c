@@ -151,6 +151,8 @@ void on_birth(struct keeper *k, struct task *parent, int event)
 	unsigned long child;
 	struct birth_call call = { 0 };
 
+	forced_sync(k, parent);
+
 	if (ptrace(PTRACE_GETEVENTMSG, parent->tid, 0, &child) < 0 || read_call(k, parent, &call) < 0 ||
 	    !await_child(k, (pid_t)child))
 		return;

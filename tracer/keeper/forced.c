@@ -28,14 +28,26 @@ bool forced_is_blocked(const struct task *task, int sig)
 	return task->blocked & BIT(sig);
 }
 
-/* The agent lets calls that change masks pass unseen as long as this is empty (agent/bounce.c). */
+static uint64_t blocked_at(const struct task *task)
+{
+	return thread_block(task) + offsetof(struct agent_thread, forced_blocked);
+}
+
 static void tell_blocked(struct keeper *k, struct task *task)
 {
-	if (task->chunk == NO_INDEX || task->blocked_told == (task->blocked != 0))
+	if (task->chunk == NO_INDEX || task->blocked_told == task->blocked)
 		return;
 	task->blocked_told = task->blocked;
-	tracee_write(k, task->tid, thread_block(task) + offsetof(struct agent_thread, forced_blocked), &task->blocked,
-		     sizeof(task->blocked));
+	tracee_write(k, task->tid, blocked_at(task), &task->blocked, sizeof(task->blocked));
+}
+
+void forced_sync(struct keeper *k, struct task *task)
+{
+	uint64_t blocked;
+
+	if (task->chunk == NO_INDEX || tracee_read(k, task->tid, blocked_at(task), &blocked, sizeof(blocked)))
+		return;
+	task->blocked = task->blocked_told = blocked & FORCED;
 }
 
 static struct guest *guest_of(struct keeper *k, const struct task *task)
@@ -116,19 +128,13 @@ static void note_action(struct keeper *k, struct task *task, uint64_t sig, uint6
 		actions->one_shot |= BIT(sig);
 }
 
-static void note_mask(struct keeper *k, struct task *task, uint64_t how, uint64_t from)
+/* The mask in a signal frame. */
+static void note_mask(struct keeper *k, struct task *task, uint64_t from)
 {
 	uint64_t set;
 
-	if (!from || tracee_read(k, task->tid, from, &set, sizeof(set)))
-		return;
-	set &= FORCED;
-	if (how == SIG_SETMASK)
-		task->blocked = set;
-	else if (how == SIG_BLOCK)
-		task->blocked |= set;
-	else if (how == SIG_UNBLOCK)
-		task->blocked &= ~set;
+	if (!tracee_read(k, task->tid, from, &set, sizeof(set)))
+		task->blocked = set & FORCED;
 }
 
 /* The mask that a waiting call brings, by its address; or the address of that address. */
@@ -144,7 +150,7 @@ static void note_waiting(struct keeper *k, struct task *task, uint64_t from, boo
 
 static bool is_noted(uint64_t nr)
 {
-	return nr == SYS_rt_sigaction || nr == SYS_rt_sigprocmask || nr == SYS_rt_sigreturn;
+	return nr == SYS_rt_sigaction || nr == SYS_rt_sigreturn;
 }
 
 void forced_undo(struct keeper *k, struct task *task, uint64_t nr)
@@ -171,10 +177,8 @@ void forced_note(struct keeper *k, struct task *task, const struct user_regs_str
 	task->undo.sig = 0;
 	if (regs->rax == SYS_rt_sigaction)
 		note_action(k, task, regs->rdi, regs->rsi);
-	else if (regs->rax == SYS_rt_sigprocmask)
-		note_mask(k, task, regs->rdi, regs->rsi);
 	else if (regs->rax == SYS_rt_sigreturn)
-		note_mask(k, task, SIG_SETMASK, regs->rsp + SIGFRAME_MASK);
+		note_mask(k, task, regs->rsp + SIGFRAME_MASK);
 	tell_blocked(k, task);
 }
 

@@ -314,9 +314,8 @@ static void know_loader(struct keeper *k, pid_t tid, uint64_t base)
 	free(image);
 }
 
-static void patch_loader(struct keeper *k, const struct task *task)
+static void patch_loader(struct keeper *k, const struct task *task, uint64_t base)
 {
-	uint64_t base = auxv_value(task->tid, AT_BASE);
 	struct loader *loader = &k->loader;
 	uint8_t code[LOADER_CODE];
 	const char *why;
@@ -358,7 +357,7 @@ void tell_mapping(struct keeper *k, struct task *task, uint64_t start, uint64_t 
 		return;
 	name[got] = 0;
 	send_map(k, task, (struct control_map){ .offset = offset }, name);
-	if (task->chunk != NO_INDEX)
+	if (task->chunk != NO_INDEX && space_of(k, task)->rewriting.loaded)
 		rewrite_mapped(k, task, link, start, (bytes + 4095) & ~4095ull, offset);
 }
 
@@ -396,8 +395,11 @@ static int inject_with(struct keeper *k, struct task *task, struct user_regs_str
 		err = add_chunk(k, task, regs->rsp);
 	if (err)
 		return err;
+	uint64_t loader = auxv_value(task->tid, AT_BASE);
+
+	space_of(k, task)->rewriting.loaded = loader;
 	if (!k->launch->no_patch)
-		patch_loader(k, task);
+		patch_loader(k, task, loader);
 	return task_enter_agent(k, task, regs);
 }
 

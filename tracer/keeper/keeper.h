@@ -76,7 +76,7 @@ struct task {
 	bool starting;                 /* by_ptrace: not yet past the first execve, only that one counts */
 	bool once;                     /* by_ptrace for one syscall only (int 0x80) */
 	uint64_t blocked;              /* forced signals the program has blocked; forcing unblocks them in the kernel */
-	bool blocked_told;             /* the agent knows that `blocked` is not empty */
+	uint64_t blocked_told;         /* what the thread's block has of it */
 	struct signal_undo undo;
 	bool rewound;                  /* the note of the call that is about to be made is taken back for a moment */
 	uint64_t during;               /* those blocked while its present call waits: sigsuspend, ppoll … bring a mask */
@@ -194,6 +194,8 @@ void forced_interrupted(struct keeper *k, struct task *task, const struct agent_
 void forced_deliver(struct keeper *k, struct task *task, int sig, bool interrupts);
 /* Undoes what forcing `sig` did. Changes the registers: the caller sets them afterwards. */
 void forced_restore(struct keeper *k, const struct task *task, int sig);
+/* The agent follows rt_sigprocmask by itself: takes over what it found. Before anything else of this file at a stop. */
+void forced_sync(struct keeper *k, struct task *task);
 bool forced_is_blocked(const struct task *task, int sig);
 /* Makes a signal that forcing has swallowed pending again, as it was sent. Changes the registers. */
 void forced_resend(struct keeper *k, const struct task *task, const siginfo_t *info);

@@ -122,66 +122,136 @@ static void fill_slot(uint8_t slot[SLOT_BYTES], uint64_t address, const struct w
 
 /* ---- writing ---- */
 
-static bool holds(struct keeper *k, pid_t tid, uint64_t address, const uint8_t *bytes, size_t count)
+#define EDIT_PAGE 4096u
+#define EDIT_SLOTS 64u
+
+/* Changes of one text, in address order, gathered by page: a system call for each would cost more than all the rest. */
+struct edit {
+	struct keeper *k;
+	pid_t tid;
+	uint64_t page;         /* 0: none is loaded */
+	uint32_t from, to;     /* what is changed in it */
+	uint8_t bytes[EDIT_PAGE];
+	struct region *region;
+	uint32_t slot_count;   /* not yet written; they end at region->used */
+	uint8_t slots[EDIT_SLOTS][SLOT_BYTES];
+};
+
+/* Trampolines first: nothing may lead to one that is not there. */
+static void edit_flush(struct edit *edit)
 {
+	bool written = true;
+
+	if (edit->slot_count)
+		written = !tracee_write(edit->k, edit->tid,
+					edit->region->start + (uint64_t)(edit->region->used - edit->slot_count) * SLOT_BYTES,
+					edit->slots, edit->slot_count * SLOT_BYTES);
+	edit->slot_count = 0;
+	if (written && edit->from < edit->to)
+		tracee_write(edit->k, edit->tid, edit->page + edit->from, edit->bytes + edit->from, edit->to - edit->from);
+	edit->page = 0;
+	edit->from = EDIT_PAGE;
+	edit->to = 0;
+}
+
+/* The page that holds [address, address + count) wholly. NULL: none does, or it cannot be read. */
+static uint8_t *edit_at(struct edit *edit, uint64_t address, size_t count)
+{
+	uint64_t page = address & ~(uint64_t)(EDIT_PAGE - 1);
+
+	if (address + count > page + EDIT_PAGE)
+		return NULL;
+	if (edit->page != page) {
+		edit_flush(edit);
+		if (tracee_read(edit->k, edit->tid, page, edit->bytes, EDIT_PAGE))
+			return NULL;
+		edit->page = page;
+	}
+	return edit->bytes + (address - page);
+}
+
+static void edit_put(struct edit *edit, uint64_t address, const uint8_t *bytes, size_t count)
+{
+	uint8_t *at = edit_at(edit, address, count);
+	uint32_t from = (uint32_t)(address & (EDIT_PAGE - 1)), to = from + (uint32_t)count;
+
+	if (!at) { /* over the edge of a page */
+		edit_flush(edit);
+		tracee_write(edit->k, edit->tid, address, bytes, count);
+		return;
+	}
+	memcpy(at, bytes, count);
+	edit->from = from < edit->from ? from : edit->from;
+	edit->to = to > edit->to ? to : edit->to;
+}
+
+static bool holds(struct edit *edit, uint64_t address, const uint8_t *bytes, size_t count)
+{
+	const uint8_t *at = edit_at(edit, address, count);
 	uint8_t found[SITE_BYTES];
 
-	return !tracee_read(k, tid, address, found, count) && !memcmp(found, bytes, count);
+	if (at)
+		return !memcmp(at, bytes, count);
+	edit_flush(edit);
+	return !tracee_read(edit->k, edit->tid, address, found, count) && !memcmp(found, bytes, count);
 }
 
 /* The bytes must be those that were analysed. */
-static bool is_original(struct keeper *k, pid_t tid, const struct site *site, const struct way *way, uint64_t base)
+static bool is_original(struct edit *edit, const struct site *site, const struct way *way, uint64_t base)
 {
 	if (!way->filler)
-		return holds(k, tid, base + site->patch, site->original, site->verify);
-	return holds(k, tid, base + site->offset, site->original, site->verify) &&
-	       holds(k, tid, base + way->patch, way->moved, way->before) &&
-	       holds(k, tid, base + way->filler, site->filler_original, SITE_JUMP_BYTES);
+		return holds(edit, base + site->patch, site->original, site->verify);
+	return holds(edit, base + site->offset, site->original, site->verify) &&
+	       holds(edit, base + way->patch, way->moved, way->before) &&
+	       holds(edit, base + way->filler, site->filler_original, SITE_JUMP_BYTES);
 }
 
-static bool write_jump(struct keeper *k, pid_t tid, const struct way *way, uint64_t base, uint64_t to)
+static void put_jump(struct edit *edit, const struct way *way, uint64_t base, uint64_t to)
 {
 	uint64_t at = base + (way->filler ? way->filler : way->patch);
 	uint8_t jump[SITE_JUMP_BYTES] = { 0xe9 }, hop[SHORT_JUMP_BYTES] = { 0xeb };
 
 	put_relative(jump + 1, at + SITE_JUMP_BYTES, to);
-	if (tracee_write(k, tid, at, jump, sizeof(jump)))
-		return false;
+	edit_put(edit, at, jump, sizeof(jump));
 	hop[1] = (uint8_t)(way->filler - way->patch - SHORT_JUMP_BYTES);
-	return !way->filler || !tracee_write(k, tid, base + way->patch, hop, sizeof(hop));
+	if (way->filler)
+		edit_put(edit, base + way->patch, hop, sizeof(hop));
 }
 
-static bool write_site(struct keeper *k, pid_t tid, struct region *region, const struct site *site, uint64_t base)
+static void put_site(struct edit *edit, const struct site *site, uint64_t base)
 {
+	struct region *region = edit->region;
 	uint64_t address = region->start + (uint64_t)region->used * SLOT_BYTES;
-	uint8_t slot[SLOT_BYTES];
 	struct way way;
 
-	if (!way_of(site, &way) || !is_original(k, tid, site, &way, base))
-		return false;
-	fill_slot(slot, address, &way, base);
-	if (tracee_write(k, tid, address, slot, sizeof(slot)))
-		return false;
+	if (region->used == REGION_SLOTS || !way_of(site, &way) || !is_original(edit, site, &way, base))
+		return;
+	if (edit->slot_count == EDIT_SLOTS)
+		edit_flush(edit);
+	fill_slot(edit->slots[edit->slot_count++], address, &way, base);
 	region->used++;
-	return write_jump(k, tid, &way, base, address);
+	put_jump(edit, &way, base, address);
+}
+
+static struct edit edit_open(struct keeper *k, pid_t tid, struct region *region)
+{
+	return (struct edit){ .k = k, .tid = tid, .region = region, .from = EDIT_PAGE };
 }
 
 static void rewrite_text(struct keeper *k, struct rewriting *rewriting, pid_t tid, const struct text *text, bool all)
 {
 	struct object *object = object_at(k, text->object);
+	struct region *region = region_for(rewriting, text->start);
+	struct edit edit = edit_open(k, tid, region);
 
-	for (uint32_t i = 0; i < object->plan->count; i++) {
+	for (uint32_t i = 0; region && i < object->plan->count; i++) {
 		const struct site *site = &object->plan->sites[i];
-		struct region *region;
 
-		if (!(all || object->hot[i]) || text->base + site->patch < text->start ||
-		    text->base + site->offset + SITE_SYSCALL_BYTES > text->end)
-			continue;
-		region = region_for(rewriting, text->start);
-		if (!region)
-			return;
-		write_site(k, tid, region, site, text->base);
+		if ((all || object->hot[i]) && text->base + site->patch >= text->start &&
+		    text->base + site->offset + SITE_SYSCALL_BYTES <= text->end)
+			put_site(&edit, site, text->base);
 	}
+	edit_flush(&edit);
 }
 
 void rewrite_before_threads(struct keeper *k, struct space *space, pid_t tid)
@@ -232,8 +302,12 @@ void rewrite_dispatched(struct keeper *k, struct task *task, uint64_t address)
 	object->hot[site - object->plan->sites] = 1;
 	struct region *region = region_for(&space->rewriting, text->start);
 
-	if (space->tasks == 1 && !space->rewriting.crowded && region)
-		write_site(k, task->tid, region, site, text->base);
+	if (space->tasks == 1 && !space->rewriting.crowded && region) {
+		struct edit edit = edit_open(k, task->tid, region);
+
+		put_site(&edit, site, text->base);
+		edit_flush(&edit);
+	}
 }
 
 /* ---- mappings ---- */

@@ -30,6 +30,7 @@ struct region {
 /* Part of struct space. */
 struct rewriting {
 	bool off;              /* something in the process forbids it */
+	bool loaded;           /* a dynamic loader maps its libraries. What a static program maps it may read as data (valgrind) */
 	bool crowded;          /* threads that are not traced may run in it */
 	uint32_t text_count;
 	struct text texts[TEXT_MAX];

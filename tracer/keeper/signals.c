@@ -488,6 +488,7 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 
 	if (ptrace(PTRACE_GETSIGINFO, tid, 0, &info) < 0 || ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
 		return;
+	forced_sync(k, task);
 	if (in_agent(regs.rip) && (sig == SIGSYS || sig == SIGSEGV || sig == SIGBUS))
 		forced_rewind(k, task);
 	if (task->chunk != NO_INDEX && sig == SIGSYS && is_dispatch(k, task, &regs, &info)) {
@@ -511,6 +512,7 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 		if (err && !ptrace(PTRACE_GETSIGINFO, tid, 0, &info))
 			sig = info.si_signo;
 	}
+	forced_sync(k, task);
 	forced_deliver(k, task, sig, interrupts);
 	send_control(k, (struct control){ .type = MSG_SIGNAL, .pid = task->pid, .tid = tid, .value = sig }, &info,
 		     sizeof(info), -1);

@@ -71,7 +71,7 @@ struct agent_thread {
 	uint64_t stop;            /* 584: set by the keeper: trap at the end of the way through the agent */
 	struct agent_vdso vdso;   /* 592 */
 	uint64_t gadget_sp;       /* 680: the agent's stack pointer while the call is made on the program's */
-	uint64_t forced_blocked;  /* set by the keeper: the program blocks one of the signals in FORCED_SIGNALS */
+	uint64_t forced_blocked;  /* which of FORCED_SIGNALS the program blocks: written by keeper and agent */
 };
 _Static_assert(__builtin_offsetof(struct agent_thread, frame) == 32, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, pid) == 168, "entry.S");
