@@ -78,23 +78,19 @@ static struct task *halt(struct keeper *k, pid_t tid)
 
 	if (!task || ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0)
 		return NULL;
-	room_wait_no_more(k, tid);
-	while (wait_stop(k, tid, &status) > 0) {
+	do {
+		room_wait_no_more(k, tid); /* nobody looks at rings meanwhile */
+		if (wait_stop(k, tid, &status) <= 0)
+			return NULL;
 		if (status >> 16 == PTRACE_EVENT_STOP) {
 			if (!has_forced_signal(tid))
 				return task_find(k, tid);
 			resume(task_find(k, tid), 0); /* to its stop, which is next */
-			if (wait_stop(k, tid, &status) <= 0)
+			if (wait_stop(k, tid, &status) <= 0 || ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0)
 				return NULL;
-			handle_status(k, tid, status);
-			if (!task_find(k, tid) || ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0)
-				return NULL;
-			continue;
 		}
 		handle_status(k, tid, status);
-		if (!task_find(k, tid))
-			return NULL;
-	}
+	} while (task_find(k, tid));
 	return NULL;
 }
 
