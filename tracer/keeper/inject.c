@@ -77,7 +77,9 @@ static int arena_adopt(struct keeper *k, struct task *task, int fd)
 	arena->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (arena->fd < 0)
 		return -errno;
-	if (ftruncate(arena->fd, (off_t)ARENA_BYTES) < 0)
+	/* Sealed: a program that shrank it would give keeper and front a SIGBUS. */
+	if (ftruncate(arena->fd, (off_t)ARENA_BYTES) < 0 ||
+	    fcntl(arena->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		goto close_fd;
 	arena->map = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, arena->fd, 0);
 	if (arena->map == MAP_FAILED)
@@ -119,7 +121,7 @@ static int add_chunk(struct keeper *k, struct task *task, uint64_t stack)
 	struct batch_call calls[COUNT] = {
 		[BLOCKS] = { SYS_mmap, { CHUNK_ADDRESS(space->chunks), CHUNK_THREADS, PROT_READ | PROT_WRITE,
 					 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, (uint64_t)-1, 0 }, 0 },
-		[MEMFD] = { SYS_memfd_create, { AGENT_EXPORT_NAME, MFD_CLOEXEC, 0, 0, 0, 0 }, 0 },
+		[MEMFD] = { SYS_memfd_create, { AGENT_EXPORT_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING, 0, 0, 0, 0 }, 0 },
 		[ARENA] = { SYS_mmap, { CHUNK_ARENA(space->chunks), ARENA_BYTES, PROT_READ | PROT_WRITE,
 					MAP_SHARED | MAP_FIXED_NOREPLACE, BATCH_PREVIOUS, 0 }, 0 },
 	};

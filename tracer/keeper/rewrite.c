@@ -360,6 +360,10 @@ bool rewrite_leave_trampoline(struct keeper *k, const struct task *task, struct 
 		memcpy(&displacement, slot + before + 3, sizeof(displacement));
 		uint64_t syscall = behind + (uint64_t)(int64_t)displacement - 2;
 
+		/* Behind the first of several short instructions that gave way to the jump, the program's text is no code: the thread
+		 * goes on in the trampoline. */
+		if (at && at < before && at < SITE_JUMP_BYTES)
+			return false;
 		regs->rip = at < before ? syscall - before + at : syscall;
 		return true;
 	}
