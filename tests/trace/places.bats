@@ -116,3 +116,11 @@ full() {
 	( ulimit -n 16; "$VTRACE" -f -o t.json sh -c 'ls / >/dev/null' )
 	complete t.json
 }
+
+@test "a program keeps the signals that it inherited as ignored" {
+	for signal in TRAP SYS SEGV BUS USR1; do
+		sh -c "trap '' $signal; exec grep SigIgn /proc/self/status" >native.txt
+		"$VTRACE" -f -o t.txt sh -c "trap '' $signal; exec grep SigIgn /proc/self/status" >traced.txt
+		diff native.txt traced.txt
+	done
+}

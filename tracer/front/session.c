@@ -205,7 +205,7 @@ static int close_session(struct session *session, const char *program)
 	if (session->drain.failed)
 		status = failure_status(&session->drain, program);
 	else if (!session->drain.finished)
-		warn_line("the keeper was killed: the trace is cut, the program goes on untraced");
+		warn_line("the keeper was killed: the trace is cut, and the program may have died of SIGSYS");
 	else
 		status = written ? end_like(session->drain.last.value) : EXIT_OUTPUT;
 	if (!session->drain.failed && !session->drain.finished && session->drain.net >= 0)

@@ -84,20 +84,9 @@ static void let_go(struct keeper *k, struct space *parent_space, pid_t tid, cons
 	ptrace(PTRACE_DETACH, tid, 0, 0);
 }
 
-static unsigned filters_of(pid_t tid)
+static uint64_t filters_of(pid_t tid)
 {
-	char path[64], line[256];
-	unsigned count = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	FILE *status = fopen(path, "re");
-
-	while (status && fgets(line, sizeof(line), status))
-		if (sscanf(line, "Seccomp_filters: %u", &count) == 1)
-			break;
-	if (status)
-		fclose(status);
-	return count;
+	return status_number(tid, "Seccomp_filters:", 10);
 }
 
 /* Filters beside the net's, and those that we all live under, may kill the calls that a further chunk of rings takes. */

@@ -2,7 +2,6 @@
  * resets its action when it was blocked or ignored. The keeper remembers what the program wanted and puts it back. */
 #include <signal.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -87,18 +86,9 @@ static struct signal_actions *actions_of(struct keeper *k, const struct task *ta
 void forced_inherited(struct keeper *k, struct task *task, uint64_t mask)
 {
 	static const int forced[FORCED_COUNT] = { SIGSYS, SIGSEGV, SIGBUS };
-	char path[64], line[256];
-	unsigned long ignored = 0;
+	uint64_t ignored = status_number(task->tid, "SigIgn:", 16);
 
 	task->blocked = mask & FORCED;
-	snprintf(path, sizeof(path), "/proc/%d/status", task->tid);
-	FILE *status = fopen(path, "re");
-
-	while (status && fgets(line, sizeof(line), status))
-		if (sscanf(line, "SigIgn: %lx", &ignored) == 1)
-			break;
-	if (status)
-		fclose(status);
 	for (uint32_t i = 0; i < FORCED_COUNT; i++)
 		actions_of(k, task)->action[i][0] = ignored & BIT(forced[i]) ? (uint64_t)SIG_IGN : 0;
 }

@@ -387,14 +387,27 @@ void tell_image_maps(struct keeper *k, struct task *task)
 		fclose(maps);
 }
 
+/* The batches' int3 resets an ignored SIGTRAP, which the program may have inherited. */
+static int ignore_trap_again(struct keeper *k, const struct task *task)
+{
+	const uint64_t action[4] = { (uint64_t)SIG_IGN }, scratch = CHUNK_ADDRESS(0) + sizeof(struct agent_thread);
+	int err = tracee_write(k, task->tid, scratch, action, sizeof(action));
+
+	return err ? err : (int)remote_syscall(k, task->tid, AGENT_EXPORT_REMOTE, SYS_rt_sigaction,
+					       (uint64_t[6]){ SIGTRAP, scratch, 0, 8 });
+}
+
 static int inject_with(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
+	bool ignored = status_number(task->tid, "SigIgn:", 16) & 1ull << (SIGTRAP - 1);
 	int err = map_text(k, task, regs->rip, regs->rsp);
 
 	if (!err)
 		err = map_data(k, task, regs->rsp);
 	if (!err)
 		err = add_chunk(k, task, regs->rsp);
+	if (!err && ignored)
+		err = ignore_trap_again(k, task);
 	if (err)
 		return err;
 	uint64_t loader = auxv_value(task->tid, AT_BASE);

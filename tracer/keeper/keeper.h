@@ -142,6 +142,8 @@ extern const uint8_t agent_image[], agent_image_end[];
 int tracee_read(struct keeper *k, pid_t tid, uint64_t addr, void *to, size_t bytes);
 int tracee_write(struct keeper *k, pid_t tid, uint64_t addr, const void *from, size_t bytes);
 uint64_t thread_block(const struct task *task);
+/* A number of /proc/TID/status, by its name with the colon; 0 when it is not there. */
+uint64_t status_number(pid_t tid, const char *name, int base);
 
 /* remote.c: a syscall made by a stopped tracee; its result, or -errno when it could not be made. `at` is the address of
  * a syscall instruction in it. Registers are left changed. */

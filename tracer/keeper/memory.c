@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include "keeper.h"
@@ -21,6 +23,24 @@ int tracee_read(struct keeper *k, pid_t tid, uint64_t addr, void *to, size_t byt
 	if (got < 0)
 		return -errno;
 	return (size_t)got == bytes ? 0 : -EFAULT;
+}
+
+uint64_t status_number(pid_t tid, const char *name, int base)
+{
+	char path[64], line[256];
+	uint64_t number = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	FILE *status = fopen(path, "re");
+
+	while (status && fgets(line, sizeof(line), status))
+		if (!strncmp(line, name, strlen(name))) {
+			number = strtoull(line + strlen(name), NULL, base);
+			break;
+		}
+	if (status)
+		fclose(status);
+	return number;
 }
 
 static int open_memory(pid_t tid)

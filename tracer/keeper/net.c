@@ -5,7 +5,6 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -61,18 +60,9 @@ void net_missing(struct keeper *k, const struct task *task)
 
 static pid_t process_of(pid_t tid)
 {
-	char path[64], line[128];
-	pid_t pid = tid;
+	uint64_t pid = status_number(tid, "Tgid:", 10);
 
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	FILE *status = fopen(path, "re");
-
-	while (status && fgets(line, sizeof(line), status))
-		if (sscanf(line, "Tgid: %d", &pid) == 1)
-			break;
-	if (status)
-		fclose(status);
-	return pid;
+	return pid ? (pid_t)pid : tid;
 }
 
 static bool is_vsyscall(const struct seccomp_notif *call)
