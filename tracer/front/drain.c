@@ -265,6 +265,10 @@ static void on_record(struct drain *drain, const struct control *head, const cha
 	memcpy(drain->record, payload, head->payload);
 	if (!record_valid(drain->record, head->payload))
 		return;
+	if (flow->source) { /* the thread's own records are older: the ring may have got some since its turn */
+		drain_source(drain, flow);
+		memcpy(drain->record, payload, head->payload);
+	}
 	if (head->value)
 		flow_complete(drain, flow, drain->record);
 	else

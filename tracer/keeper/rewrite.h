@@ -13,6 +13,7 @@
 
 #define TEXT_MAX 48u
 #define REGION_MAX 4u
+#define REWRITE_REGION_BYTES 0x20000u
 
 /* An executable file mapping with sites. */
 struct text {
