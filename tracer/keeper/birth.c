@@ -49,11 +49,7 @@ static bool await_child(struct keeper *k, pid_t tid)
 
 	if (take_early(k, tid, &status))
 		return WIFSTOPPED(status);
-	if (wait_stop(k, tid, &status) < 0)
-		return false;
-	if (!WIFSTOPPED(status))
-		keep_early(k, tid, status);
-	return WIFSTOPPED(status);
+	return wait_stop(k, tid, &status) > 0 && WIFSTOPPED(status);
 }
 
 static void child_registers(struct user_regs_struct *regs, const struct agent_frame *frame)

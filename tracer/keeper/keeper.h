@@ -19,6 +19,7 @@
 #define TASK_MAX 32768u
 #define SPACE_MAX 16384u
 #define ARENA_MAX 8192u
+#define EARLY_MAX TASK_MAX
 #define NO_INDEX 0xffffffffu
 
 /* One shared memory file of rings. */
@@ -94,6 +95,8 @@ struct loader {
 	const char *why;
 };
 
+struct early_status { pid_t tid; int status; };
+
 struct keeper {
 	const struct launch *launch;
 	pid_t program;                 /* the first process */
@@ -115,7 +118,7 @@ struct keeper {
 	struct object *objects;
 	uint32_t object_count;
 	struct guest guests[GUEST_MAX];
-	struct { pid_t tid; int status; } early[64]; /* stops of children whose parent's event has not come */
+	struct early_status *early;
 	uint32_t early_count;
 	pid_t full[256];               /* threads that wait for room in their rings */
 	uint32_t full_count;
@@ -264,11 +267,15 @@ void send_note(struct keeper *k, const struct task *task, const char *format, ..
 
 /* run.c */
 void handle_status(struct keeper *k, pid_t tid, int status);
-/* Puts aside a wait status that came where it could not be handled; the main loop takes it up. */
-void keep_early(struct keeper *k, pid_t tid, int status);
 void resume(struct task *task, int sig);
-/* The next early status of tid (0: none such). */
+
+/* early.c */
+/* Puts aside a wait status that came where it could not be handled. */
+void keep_early(struct keeper *k, pid_t tid, int status);
+/* One that was put aside; false: there is none. */
 bool take_early(struct keeper *k, pid_t tid, int *status);
+/* The death of any task we know. */
+bool take_early_death(struct keeper *k, pid_t *tid, int *status);
 
 /* remote.c */
 /* waitpid that goes on after EINTR. */
