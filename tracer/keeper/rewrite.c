@@ -11,7 +11,6 @@
 #include "objects.h"
 
 #define SLOT_BYTES 48u
-#define REGION_BYTES 0x20000u
 #define REGION_SLOTS (REGION_BYTES / SLOT_BYTES)
 #define LEA_BYTES 7u   /* lea resume(%rip), %rcx */
 #define SHORT_JUMP_BYTES 2u
@@ -95,7 +94,9 @@ static int region_map(struct keeper *k, struct task *task, uint64_t near)
 		return (int)got;
 	region->start = (uint64_t)got;
 	region->used = 0;
-	return 0;
+	/* The agent keeps the program from it, as from its own place. */
+	return tracee_write(k, task->tid, AGENT_DATA + offsetof(struct agent_config, regions) +
+			    (uint64_t)(region - rewriting->regions) * sizeof(region->start), &region->start, sizeof(region->start));
 }
 
 static void put_relative(uint8_t *at, uint64_t next, uint64_t to)
