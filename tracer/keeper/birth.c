@@ -34,7 +34,7 @@ static int read_call(struct keeper *k, const struct task *parent, struct birth_c
 	}
 	call->flags = 0;
 	if (call->nr == SYS_clone)
-		call->flags = first;
+		call->flags = (uint32_t)first;
 	else if (call->nr == SYS_vfork)
 		call->flags = CLONE_VM | CLONE_VFORK;
 	else if (call->nr == SYS_clone3)
@@ -189,6 +189,7 @@ void on_birth(struct keeper *k, struct task *parent, int event)
 	}
 	if (shares)
 		k->spaces[space].tasks++;
+	forced_born(k, &source, task, call.flags);
 	task->blocked = source.blocked;
 	task->by_ptrace = source.by_ptrace;
 	if (call.agent)

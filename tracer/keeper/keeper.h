@@ -46,10 +46,10 @@ struct signal_undo {
 	uint64_t action[4], handler_mask, handled, one_shot;
 };
 
-/* A process in the address space of another (vfork, CLONE_VM) has actions of its own. */
+/* A process in the address space of another (vfork, CLONE_VM) has actions of its own, unless it shares them. */
 #define GUEST_MAX 64u
 struct guest {
-	pid_t pid;
+	uint64_t sighand;
 	uint32_t space;
 	struct signal_actions actions;
 };
@@ -59,7 +59,7 @@ struct space {
 	uint32_t tasks;
 	int memory_plus_one;           /* /proc/PID/mem of one of its threads, kept open; 0: not yet */
 	struct rewriting rewriting;
-	pid_t owner;                   /* the process `actions` belong to; 0: the first that asks */
+	uint64_t owner;                /* whose `actions` these are: a task's sighand; 0: of the first that asks */
 	struct signal_actions actions;
 	uint32_t chunks;
 	uint32_t arena[CHUNK_COUNT];   /* chunk number → arena index */
@@ -76,6 +76,7 @@ struct task {
 	bool notified;                 /* by_ptrace: the net let the call in that it is in */
 	bool starting;                 /* by_ptrace: not yet past the first execve, only that one counts */
 	bool once;                     /* by_ptrace for one syscall only (int 0x80) */
+	uint64_t sighand;              /* the same in all tasks that share their signal actions */
 	uint64_t blocked;              /* forced signals the program has blocked; forcing unblocks them in the kernel */
 	uint64_t blocked_told;         /* what the thread's block has of it */
 	struct signal_undo undo;
@@ -118,6 +119,7 @@ struct keeper {
 	struct object *objects;
 	uint32_t object_count;
 	struct guest guests[GUEST_MAX];
+	uint64_t sighands;             /* given out so far */
 	struct early_status *early;
 	uint32_t early_count;
 	pid_t full[256];               /* threads that wait for room in their rings */
@@ -184,6 +186,8 @@ void on_birth(struct keeper *k, struct task *parent, int event);
 void on_exec(struct keeper *k, pid_t pid);
 
 /* forced.c: keeps the program's mask and actions for forced signals, which forcing changes in the kernel. */
+/* `child` is new; `flags` of the clone that made it. */
+void forced_born(struct keeper *k, const struct task *parent, struct task *child, uint64_t flags);
 void forced_inherited(struct keeper *k, struct task *task, uint64_t mask);
 /* The program is about to make this syscall. */
 void forced_note(struct keeper *k, struct task *task, const struct user_regs_struct *regs);

@@ -32,7 +32,8 @@ struct task *task_add(struct keeper *k, pid_t tid, pid_t pid, uint32_t space)
 		return NULL;
 	struct task *task = task_place(k, tid);
 
-	*task = (struct task){ .tid = tid, .pid = pid, .order = k->live, .space = space, .chunk = NO_INDEX, .slot = -1 };
+	*task = (struct task){ .tid = tid, .pid = pid, .order = k->live, .space = space, .chunk = NO_INDEX, .slot = -1,
+			       .sighand = ++k->sighands };
 	k->tids[k->live++] = tid;
 	return task;
 }
