@@ -392,7 +392,7 @@ def output_disk_full(args, rng):
 
 def scribbled(args, rng):
     """vtrace says that a ring is damaged, keeps what came before, and ends as the program does."""
-    what = rng.choice(("arena", "heads", "positions", "data", "wait", "silence", "thread"))
+    what = rng.choice(("arena", "heads", "positions", "data", "wait", "silence", "thread", "freed"))
     with tempfile.TemporaryDirectory() as directory:
         trace = os.path.join(directory, "t.jsonl")
         command = [args.vtrace, "-f", "-o", trace, args.scribble, str(rng.randrange(1 << 32)), what]
@@ -408,8 +408,9 @@ def scribbled(args, rng):
         footer = footer_of(events)
         check(footer, "%s: the trace is not closed (%s)", command, text)
         check(footer["complete"] == (not damaged), "%s: damaged %s, complete %s", command, damaged, footer["complete"])
-        check(damaged or what in ("wait", "thread", "data"), "%s: the damage was not seen", command)
+        check(damaged or what in ("wait", "thread", "data", "freed"), "%s: the damage was not seen", command)
         dead = [e.get("signal") for e in events if e["type"] == "exit"][-1:]
+        check(what != "freed" or front.returncode == 0, "%s: two threads had one place: %d", command, front.returncode)
         check(front.returncode == 0 or dead and front.returncode == -getattr(signal, dead[0] or "", 0),
               "%s: vtrace ended with %d, the program with %s", command, front.returncode, dead)
 

@@ -85,6 +85,7 @@ static int arena_adopt(struct keeper *k, struct task *task, int fd)
 	if (arena->map == MAP_FAILED)
 		goto close_fd;
 	arena->spaces = 1;
+	arena->taken = 0;
 	space->arena[space->chunks] = (uint32_t)index;
 	send_control(k, (struct control){ .type = MSG_ARENA, .pid = task->pid, .tid = task->tid, .arena = (uint32_t)index },
 		     NULL, 0, arena->fd);

@@ -27,6 +27,7 @@ struct arena {
 	int fd;
 	void *map;
 	uint32_t spaces; /* address spaces that map it; 0: free */
+	uint32_t taken;  /* rings, one bit each, of living threads: what the program may have written there is not believed */
 };
 
 /* Signals that dispatch and the agent's copy routine make the kernel force on a thread: SIGSYS, SIGSEGV, SIGBUS. */
