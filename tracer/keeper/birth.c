@@ -34,7 +34,7 @@ static int read_call(struct keeper *k, const struct task *parent, struct birth_c
 	}
 	call->flags = 0;
 	if (call->nr == SYS_clone)
-		call->flags = first;
+		call->flags = (uint32_t)first;
 	else if (call->nr == SYS_vfork)
 		call->flags = CLONE_VM | CLONE_VFORK;
 	else if (call->nr == SYS_clone3)
@@ -49,11 +49,7 @@ static bool await_child(struct keeper *k, pid_t tid)
 
 	if (take_early(k, tid, &status))
 		return WIFSTOPPED(status);
-	if (wait_stop(k, tid, &status) < 0)
-		return false;
-	if (!WIFSTOPPED(status))
-		keep_early(k, tid, status);
-	return WIFSTOPPED(status);
+	return wait_stop(k, tid, &status) > 0 && WIFSTOPPED(status);
 }
 
 static void child_registers(struct user_regs_struct *regs, const struct agent_frame *frame)
@@ -195,6 +191,7 @@ void on_birth(struct keeper *k, struct task *parent, int event)
 		k->spaces[space].tasks++;
 	task->parks_parent = shares && event == PTRACE_EVENT_VFORK;
 	k->spaces[space].parked += task->parks_parent;
+	forced_born(k, &source, task, call.flags);
 	task->blocked = source.blocked;
 	task->by_ptrace = source.by_ptrace;
 	if (call.agent)

@@ -57,6 +57,7 @@ static int arena_adopt(struct keeper *k, struct task *task, int fd)
 	if (arena->map == MAP_FAILED)
 		goto close_fd;
 	arena->spaces = 1;
+	arena->taken = 0;
 	space->arena[space->chunks] = (uint32_t)index;
 	send_control(k, (struct control){ .type = MSG_ARENA, .pid = task->pid, .tid = task->tid, .arena = (uint32_t)index },
 		     NULL, 0, arena->fd);
@@ -214,7 +215,8 @@ int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struc
 static int write_agent(struct keeper *k, struct task *task)
 {
 	struct agent_config config = { .string_limit = k->launch->string_limit, .fd_paths = k->launch->fd_paths,
-				       .vdso = k->launch->vdso };
+				       .vdso = k->launch->vdso,
+				       .regions = { space_of(k, task)->rewriting.regions[0].start } };
 	struct agent_thread idle = { .self = AGENT_IDLE, .entry = AGENT_EXPORT_PLAIN };
 	int err = tracee_write(k, task->tid, AGENT_BASE, agent_image, (size_t)(agent_image_end - agent_image));
 
@@ -264,7 +266,7 @@ static int map_all(struct keeper *k, struct task *task, const struct user_regs_s
 		[BLOCKS] = blocks_call(0),
 		[MEMFD] = memfd_call(regs->rip + (AGENT_EXPORT_NAME - AGENT_EXPORT_BATCH)), /* stands there for now */
 		[ARENA] = arena_call(0, BATCH_PREVIOUS),
-		[TRAMPOLINES] = map_call(place, REWRITE_REGION_BYTES, PROT_READ | PROT_EXEC),
+		[TRAMPOLINES] = map_call(place, REGION_BYTES, PROT_READ | PROT_EXEC),
 	};
 	struct rlimit old = lift_descriptors(task);
 	int err = batch_run(k, task->tid, regs->rip, regs->rsp, calls, place ? COUNT : NEEDED);

@@ -18,6 +18,7 @@
 #define TASK_MAX 32768u
 #define SPACE_MAX 16384u
 #define ARENA_MAX 8192u
+#define EARLY_MAX TASK_MAX
 #define NO_INDEX 0xffffffffu
 
 /* One shared memory file of rings. */
@@ -25,6 +26,7 @@ struct arena {
 	int fd;
 	void *map;
 	uint32_t spaces; /* address spaces that map it; 0: free */
+	uint32_t taken;  /* rings, one bit each, of living threads: what the program may have written there is not believed */
 };
 
 /* Signals that dispatch and the agent's copy routine make the kernel force on a thread: SIGSYS, SIGSEGV, SIGBUS. */
@@ -44,10 +46,10 @@ struct signal_undo {
 	uint64_t action[4], handler_mask, handled, one_shot;
 };
 
-/* A process in the address space of another (vfork, CLONE_VM) has actions of its own. */
+/* A process in the address space of another (vfork, CLONE_VM) has actions of its own, unless it shares them. */
 #define GUEST_MAX 64u
 struct guest {
-	pid_t pid;
+	uint64_t sighand;
 	uint32_t space;
 	struct signal_actions actions;
 };
@@ -58,7 +60,7 @@ struct space {
 	uint32_t parked;               /* of those: they wait in the kernel for a vfork child, which is another one */
 	int memory_plus_one;           /* /proc/PID/mem of one of its threads, kept open; 0: not yet */
 	struct rewriting rewriting;
-	pid_t owner;                   /* the process `actions` belong to; 0: the first that asks */
+	uint64_t owner;                /* whose `actions` these are: a task's sighand; 0: of the first that asks */
 	struct signal_actions actions;
 	uint32_t chunks;
 	uint32_t arena[CHUNK_COUNT];   /* chunk number → arena index */
@@ -76,6 +78,7 @@ struct task {
 	bool notified;                 /* by_ptrace: the net let the call in that it is in */
 	bool starting;                 /* by_ptrace: not yet past the first execve, only that one counts */
 	bool once;                     /* by_ptrace for one syscall only (int 0x80) */
+	uint64_t sighand;              /* the same in all tasks that share their signal actions */
 	uint64_t blocked;              /* forced signals the program has blocked; forcing unblocks them in the kernel */
 	uint64_t blocked_told;         /* what the thread's block has of it */
 	struct signal_undo undo;
@@ -94,6 +97,8 @@ struct loader {
 	uint8_t code[LOADER_CODE];     /* its first bytes */
 	const char *why;
 };
+
+struct early_status { pid_t tid; int status; };
 
 struct keeper {
 	const struct launch *launch;
@@ -115,7 +120,8 @@ struct keeper {
 	struct object *objects;
 	uint32_t object_count;
 	struct guest guests[GUEST_MAX];
-	struct { pid_t tid; int status; } early[64]; /* stops of children whose parent's event has not come */
+	uint64_t sighands;             /* given out so far */
+	struct early_status *early;
 	uint32_t early_count;
 	pid_t full[256];               /* threads that wait for room in their rings */
 	uint32_t full_count;
@@ -156,7 +162,7 @@ long remote_call(struct keeper *k, const struct task *task, long nr, const uint6
 /* rewrite.c */
 /* Where a text at `near` would have its trampolines; 0: nowhere at once. */
 uint64_t rewrite_place(uint64_t near);
-/* They have been mapped there, REWRITE_REGION_BYTES. */
+/* They have been mapped there, REGION_BYTES. */
 void rewrite_region(struct space *space, uint64_t start);
 /* `task` has mapped [start, start + bytes) of `file` (a path the keeper can open) from file offset `offset` on, executable and
  * private, and nobody has run it. At a stop where remote_call works. */
@@ -194,6 +200,8 @@ void on_birth(struct keeper *k, struct task *parent, int event);
 void on_exec(struct keeper *k, pid_t pid);
 
 /* forced.c: keeps the program's mask and actions for forced signals, which forcing changes in the kernel. */
+/* `child` is new; `flags` of the clone that made it. */
+void forced_born(struct keeper *k, const struct task *parent, struct task *child, uint64_t flags);
 /* What a new image keeps: the mask, and which signals are ignored. */
 void forced_inherited(struct keeper *k, struct task *task, uint64_t mask, uint64_t ignored);
 /* The program is about to make this syscall. */
@@ -278,11 +286,15 @@ void send_note(struct keeper *k, const struct task *task, const char *format, ..
 
 /* run.c */
 void handle_status(struct keeper *k, pid_t tid, int status);
-/* Puts aside a wait status that came where it could not be handled; the main loop takes it up. */
-void keep_early(struct keeper *k, pid_t tid, int status);
 void resume(struct task *task, int sig);
-/* The next early status of tid (0: none such). */
+
+/* early.c */
+/* Puts aside a wait status that came where it could not be handled. */
+void keep_early(struct keeper *k, pid_t tid, int status);
+/* One that was put aside; false: there is none. */
 bool take_early(struct keeper *k, pid_t tid, int *status);
+/* The death of any task we know. */
+bool take_early_death(struct keeper *k, pid_t *tid, int *status);
 
 /* remote.c */
 /* waitpid that goes on after EINTR. */

@@ -12,7 +12,7 @@
 #include "objects.h"
 
 #define SLOT_BYTES 48u
-#define REGION_SLOTS (REWRITE_REGION_BYTES / SLOT_BYTES)
+#define REGION_SLOTS (REGION_BYTES / SLOT_BYTES)
 #define LEA_BYTES 7u   /* lea resume(%rip), %rcx */
 #define SHORT_JUMP_BYTES 2u
 #define ENTER_BYTES 8u /* jmp *%gs:AGENT_ENTRY_OFFSET */
@@ -105,14 +105,16 @@ static int region_map(struct keeper *k, struct task *task, uint64_t near)
 
 		if (!place)
 			continue;
-		got = remote_call(k, task, SYS_mmap, (uint64_t[6]){ place, REWRITE_REGION_BYTES, PROT_READ | PROT_EXEC,
+		got = remote_call(k, task, SYS_mmap, (uint64_t[6]){ place, REGION_BYTES, PROT_READ | PROT_EXEC,
 				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, (uint64_t)-1, AGENT_BASE });
 	}
 	if (got < 0)
 		return (int)got;
 	region->start = (uint64_t)got;
 	region->used = 0;
-	return 0;
+	/* The agent keeps the program from it, as from its own place. */
+	return tracee_write(k, task->tid, AGENT_DATA + offsetof(struct agent_config, regions) +
+			    (uint64_t)(region - rewriting->regions) * sizeof(region->start), &region->start, sizeof(region->start));
 }
 
 static void put_relative(uint8_t *at, uint64_t next, uint64_t to)
@@ -449,7 +451,7 @@ bool rewrite_leave_trampoline(struct keeper *k, const struct task *task, struct 
 	for (uint32_t i = 0; i < REGION_MAX; i++) {
 		uint64_t start = rewriting->regions[i].start, within = regs->rip - start, at = within % SLOT_BYTES;
 
-		if (!start || within >= REWRITE_REGION_BYTES)
+		if (!start || within >= REGION_BYTES)
 			continue;
 		if (tracee_read(k, task->tid, regs->rip - at, slot, sizeof(slot)) || slot[SLOT_BYTES - 1] > BEFORE_MAX)
 			return false;

@@ -10,10 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "agent.h"
 
 #define TEXT_MAX 48u
-#define REGION_MAX 4u
-#define REWRITE_REGION_BYTES 0x20000u
 
 /* An executable file mapping with sites. */
 struct text {

@@ -37,7 +37,8 @@ struct task *task_add(struct keeper *k, pid_t tid, pid_t pid, uint32_t space)
 		return NULL;
 	struct task *task = task_place(k, tid);
 
-	*task = (struct task){ .tid = tid, .pid = pid, .order = k->live, .space = space, .chunk = NO_INDEX, .slot = -1 };
+	*task = (struct task){ .tid = tid, .pid = pid, .order = k->live, .space = space, .chunk = NO_INDEX, .slot = -1,
+			       .sighand = ++k->sighands };
 	k->tids[k->live++] = tid;
 	return task;
 }
@@ -144,23 +145,37 @@ struct ring_head *task_ring(struct keeper *k, const struct task *task)
 	return arena_ring(k->arenas[space_of(k, task)->arena[task->chunk]].map, (uint32_t)task->slot);
 }
 
+static bool is_free(const struct keeper *k, const struct arena *arena, uint32_t slot)
+{
+	uint32_t state = __atomic_load_n(&arena_ring(arena->map, slot)->state, __ATOMIC_ACQUIRE);
+
+	return !(arena->taken & 1u << slot) && (state == RING_FREE || (state == RING_CLOSED && k->control < 0));
+}
+
+static void take(const struct keeper *k, struct arena *arena, uint32_t slot, pid_t tid)
+{
+	struct ring_head *ring = arena_ring(arena->map, slot);
+
+	arena->taken |= 1u << slot;
+	ring->tid = tid;
+	ring->limit = k->launch->ring_bytes;
+	/* The call its former thread died in, or left by exec, is not this one's. */
+	__atomic_store_n(&ring->open_at, 0, __ATOMIC_RELEASE);
+	ring_set_reader(ring, k->control >= 0);
+	__atomic_store_n(&ring->state, RING_USED, __ATOMIC_RELEASE);
+}
+
 bool task_take_slot(struct keeper *k, struct task *task)
 {
 	struct space *space = space_of(k, task);
 
 	for (uint32_t chunk = 0; chunk < space->chunks; chunk++)
 		for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++) {
-			struct ring_head *ring = arena_ring(k->arenas[space->arena[chunk]].map, slot);
-			uint32_t state = __atomic_load_n(&ring->state, __ATOMIC_ACQUIRE);
+			struct arena *arena = &k->arenas[space->arena[chunk]];
 
-			if (state != RING_FREE && !(state == RING_CLOSED && k->control < 0))
+			if (!is_free(k, arena, slot))
 				continue;
-			ring->tid = task->tid;
-			ring->limit = k->launch->ring_bytes;
-			/* The call its former thread died in, or left by exec, is not this one's. */
-			__atomic_store_n(&ring->open_at, 0, __ATOMIC_RELEASE);
-			ring_set_reader(ring, k->control >= 0);
-			__atomic_store_n(&ring->state, RING_USED, __ATOMIC_RELEASE);
+			take(k, arena, slot, task->tid);
 			task->chunk = chunk;
 			task->slot = (int32_t)slot;
 			return true;
@@ -172,8 +187,10 @@ void task_drop_slot(struct keeper *k, struct task *task)
 {
 	struct ring_head *ring = task_ring(k, task);
 
-	if (ring)
+	if (ring) {
+		k->arenas[space_of(k, task)->arena[task->chunk]].taken &= ~(1u << task->slot);
 		__atomic_store_n(&ring->state, RING_CLOSED, __ATOMIC_RELEASE);
+	}
 	task->chunk = NO_INDEX;
 	task->slot = -1;
 }
