@@ -56,7 +56,7 @@ replayed() {
 	grep -q '^read([0-9]*, "a"\.\.\., ' out
 	"$VTRACE" record -s 6 -o t.vtr cat file | cat >/dev/null
 	replayed 0 -s 100 -y t.vtr
-	grep -q '^read([0-9]*, "a text"\.\.\., ' out
+	grep -q '^read([0-9]*, "a text "\.\.\., ' out
 	[ "$(wc -l <err)" = 2 ]
 	grep -q '^vtrace: -s 100: .*recorded with -s 6' err
 	grep -q '^vtrace: -y: ' err

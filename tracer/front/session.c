@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -66,6 +67,29 @@ static struct vtr_header recorded(const struct session *session)
 	};
 }
 
+static void close_report(struct session *session)
+{
+	const struct drain *drain = &session->drain;
+	struct vtr_end end = { .complete = drain->finished && !drain->damaged, .lost = session->report.lost,
+			       .status = drain->finished ? drain->last.value : 0 };
+
+	sinks_end(&session->sinks, session->options, session->report.summary, &end);
+	report_close(&session->report);
+}
+
+/* Without memory the front ends wherever it is, always between two events of the output: that must still be closed, because
+ * a JSON document that is not is none. */
+static struct session *unclosed;
+
+static void close_at_exit(void)
+{
+	struct session *session = unclosed;
+
+	unclosed = NULL;
+	if (session)
+		close_report(session);
+}
+
 static void open_report(struct session *session)
 {
 	const struct options *options = session->options;
@@ -75,11 +99,12 @@ static void open_report(struct session *session)
 	session->report = (struct report){ .options = options, .clock = &session->clock, .sinks = session->sinks.items,
 					   .sink_count = session->sinks.count, .functions = libc_functions,
 					   .function_count = libc_functions_count };
-	if (options->summary == SUMMARY_OFF)
-		return;
-	session->report.summary = summary_open(options->summary_columns);
-	if (!session->report.summary)
+	if (options->summary != SUMMARY_OFF)
+		session->report.summary = summary_open(options->summary_columns);
+	if (options->summary != SUMMARY_OFF && !session->report.summary)
 		die(EXIT_CANNOT_TRACE, "out of memory");
+	unclosed = session;
+	atexit(close_at_exit);
 }
 
 static void open_session(struct session *session, const char *program, int argc, char **argv)
@@ -162,17 +187,6 @@ static void trace(struct session *session)
 	report_until(session, UINT64_MAX);
 }
 
-static bool close_report(struct session *session)
-{
-	const struct drain *drain = &session->drain;
-	struct vtr_end end = { .complete = drain->finished && !drain->damaged, .lost = session->report.lost,
-			       .status = drain->finished ? drain->last.value : 0 };
-	bool written = sinks_close(&session->sinks, session->options, session->report.summary, &end);
-
-	report_close(&session->report);
-	return written;
-}
-
 static int failure_status(const struct drain *drain, const char *program)
 {
 	int err = drain->last.value;
@@ -190,7 +204,8 @@ static int failure_status(const struct drain *drain, const char *program)
 
 static int close_session(struct session *session, const char *program)
 {
-	bool written = close_report(session);
+	close_at_exit();
+	bool written = sinks_close(&session->sinks);
 
 	keeper_wait(&session->keeper);
 	int status = EXIT_CANNOT_TRACE;

@@ -93,10 +93,8 @@ static FILE *summary_file(const struct sinks *sinks, const struct options *optio
 	return stderr;
 }
 
-bool sinks_close(struct sinks *sinks, const struct options *options, struct summary *summary, const struct vtr_end *end)
+void sinks_end(struct sinks *sinks, const struct options *options, struct summary *summary, const struct vtr_end *end)
 {
-	bool written = true;
-
 	for (uint32_t i = 0; i < sinks->count; i++) {
 		struct sink *sink = &sinks->items[i];
 
@@ -107,6 +105,12 @@ bool sinks_close(struct sinks *sinks, const struct options *options, struct summ
 	}
 	if (summary)
 		summary_close(summary, summary_file(sinks, options), options->sort);
+}
+
+bool sinks_close(struct sinks *sinks)
+{
+	bool written = true;
+
 	for (uint32_t i = 0; i < sinks->count; i++)
 		written &= output_close(&sinks->outputs[i]);
 	free(sinks->outputs);
