@@ -93,8 +93,36 @@ static void apply_commands(struct decode *d, int count, struct value *args[6])
 	}
 }
 
+/* Whether anything above, or below, is about this system call. */
+static bool has_rules(const struct decode *d)
+{
+	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
+		if (!strcmp(rules[i].name, d->row->name))
+			return true;
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		if (!strcmp(commands[i].name, d->row->name))
+			return true;
+	for (uint32_t i = 0; i < command_row_count; i++)
+		if (command_rows[i].nr == d->rec->nr)
+			return true;
+	return false;
+}
+
+/* The same, remembered: names are compared once for each number. */
+static bool may_hide(const struct decode *d)
+{
+	static enum { UNKNOWN, NOTHING, SOMETHING } known[1024];
+	size_t nr = (uint32_t)d->rec->nr % (sizeof(known) / sizeof(*known)); /* there is a row: it is small */
+
+	if (known[nr] == UNKNOWN)
+		known[nr] = has_rules(d) ? SOMETHING : NOTHING;
+	return known[nr] == SOMETHING;
+}
+
 void decode_hide_unused(struct decode *d, int count, struct value *args[6])
 {
+	if (!may_hide(d))
+		return;
 	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
 		if (!strcmp(rules[i].name, d->row->name) && !holds(&rules[i], d->rec->args[rules[i].lead]))
 			hide_from(args, rules[i].first, count);

@@ -15,7 +15,9 @@ struct formatter {
 
 static void put_key(struct buf *out, const char *key, const char *text)
 {
-	buf_printf(out, ",\"%s\":", key);
+	buf_puts(out, ",\"");
+	buf_puts(out, key);
+	buf_puts(out, "\":");
 	if (text)
 		json_bytes(out, (const uint8_t *)text, strlen(text), false, 0);
 	else
@@ -65,49 +67,83 @@ static struct formatter *open_as(FILE *out, const struct format_options *options
 static struct formatter *json_open(FILE *out, const struct format_options *options) { return open_as(out, options, true); }
 static struct formatter *jsonl_open(FILE *out, const struct format_options *options) { return open_as(out, options, false); }
 
+static void put_number(struct buf *out, const char *key, int64_t number)
+{
+	buf_puts(out, key);
+	buf_dec(out, number);
+}
+
+static void put_hex(struct buf *out, uint64_t number)
+{
+	buf_putc(out, '"');
+	buf_hex(out, number);
+	buf_putc(out, '"');
+}
+
+/* {"name":"fd","type":"unsigned int","value": */
+static void put_arg_head(struct buf *out, const struct arg_row *row)
+{
+	buf_puts(out, "{\"name\":");
+	json_string(out, row->name ? row->name : "");
+	buf_puts(out, ",\"type\":");
+	json_string(out, row->type ? row->type : "unsigned long");
+	buf_puts(out, ",\"value\":");
+}
+
 static void put_args(struct formatter *f, struct decode *d)
 {
+	static const struct arg_row unknown = { 0 };
 	struct buf *out = &f->line;
 	struct value *args[6];
 	int count = d->row ? decode_args(d, args) : 6;
 
 	buf_puts(out, ",\"args\":[");
 	for (int i = 0; i < count; i++) {
-		buf_puts(out, i ? ",{\"name\":" : "{\"name\":");
-		json_string(out, d->row && d->row->args[i].name ? d->row->args[i].name : "");
-		buf_puts(out, ",\"type\":");
-		json_string(out, d->row && d->row->args[i].type ? d->row->args[i].type : "unsigned long");
-		buf_puts(out, ",\"value\":");
+		buf_puts(out, i ? "," : "");
+		put_arg_head(out, d->row ? &d->row->args[i] : &unknown);
 		if (d->row)
 			render_json(out, args[i]);
 		else
-			buf_printf(out, "\"0x%llx\"", (unsigned long long)d->rec->args[i]);
+			put_hex(out, d->rec->args[i]);
 		buf_putc(out, '}');
 	}
 	buf_putc(out, ']');
+}
+
+static void put_decimal(struct buf *out, int64_t number, bool quoted)
+{
+	buf_puts(out, quoted ? "\"" : "");
+	buf_dec(out, number);
+	buf_puts(out, quoted ? "\"" : "");
 }
 
 static void put_ret(struct formatter *f, struct decode *d, enum call_state state)
 {
 	long long ret = (long long)d->rec->ret;
 	int kind = d->row ? d->row->ret : RET_INT;
-	const char *format = kind == RET_HEX ? "{\"value\":\"0x%llx\"" : kind == RET_OFFSET ? "{\"value\":\"%lld\"" : "{\"value\":%lld";
 
 	buf_puts(&f->line, ",\"ret\":");
 	if (state == CALL_UNFINISHED || state == CALL_UNAVAILABLE) {
-		buf_printf(&f->line, "null,\"state\":\"%s\"", state == CALL_UNFINISHED ? "unfinished" : "unavailable");
+		buf_puts(&f->line, state == CALL_UNFINISHED ? "null,\"state\":\"unfinished\"" : "null,\"state\":\"unavailable\"");
 		return;
 	}
 	if (d->failed) {
-		buf_printf(&f->line, "{\"value\":-1,\"errno\":%lld,\"error\":", -ret);
+		buf_puts(&f->line, "{\"value\":-1,\"errno\":");
+		buf_dec(&f->line, -ret);
+		buf_puts(&f->line, ",\"error\":");
 		json_string(&f->line, errno_name((int)-ret) ?: "UNKNOWN");
 	} else {
-		buf_printf(&f->line, format, ret);
+		buf_puts(&f->line, "{\"value\":");
+		if (kind == RET_HEX)
+			put_hex(&f->line, (uint64_t)ret);
+		else
+			put_decimal(&f->line, ret, kind == RET_OFFSET);
 	}
 	buf_puts(&f->line, "}");
 	if (state == CALL_INTERRUPTED && d->failed)
 		put_key(&f->line, "restart", errno_name((int)-ret));
-	buf_printf(&f->line, ",\"state\":\"%s\"", state == CALL_INTERRUPTED ? "interrupted" : state == CALL_DETACHED ? "detached" : "done");
+	buf_puts(&f->line, state == CALL_INTERRUPTED ? ",\"state\":\"interrupted\"" : state == CALL_DETACHED ?
+		",\"state\":\"detached\"" : ",\"state\":\"done\"");
 }
 
 static void put_place(struct buf *out, const struct place *place)
@@ -117,31 +153,39 @@ static void put_place(struct buf *out, const struct place *place)
 		json_bytes(out, (const uint8_t *)place->object, strlen(place->object), false, 0);
 	else
 		buf_puts(out, "null");
-	buf_printf(out, ",\"offset\":\"0x%llx\"}", (unsigned long long)place->offset);
+	buf_puts(out, ",\"offset\":");
+	put_hex(out, place->offset);
+	buf_putc(out, '}');
 }
 
 static void put_origin(struct formatter *f, const struct event *event)
 {
 	static const char *const caught[] = { "net", "site", "dispatch", "net", "ptrace", "wrapper" };
-	static const char *const raw[] = { "false", "true", "null" };
+	static const char *const raw[] = { ",\"raw\":false,\"via\":", ",\"raw\":true,\"via\":", ",\"raw\":null,\"via\":" };
 	const struct record *rec = event->record;
 
 	if (rec->kind == RECORD_VDSO) {
 		buf_puts(&f->line, ",\"site\":null");
 	} else {
-		buf_printf(&f->line, ",\"site\":{\"addr\":\"0x%llx\",", (unsigned long long)rec->site);
+		buf_puts(&f->line, ",\"site\":{\"addr\":");
+		put_hex(&f->line, rec->site);
+		buf_putc(&f->line, ',');
 		put_place(&f->line, &event->site);
 	}
-	buf_printf(&f->line, ",\"raw\":%s,\"via\":", raw[event->raw < 3 ? event->raw : 2]);
+	buf_puts(&f->line, raw[event->raw < 3 ? event->raw : 2]);
 	if (event->via) {
 		buf_puts(&f->line, "{\"function\":");
 		json_bytes(&f->line, (const uint8_t *)event->via, strlen(event->via), false, 0);
-		buf_printf(&f->line, ",\"caller\":\"0x%llx\",", (unsigned long long)rec->caller);
+		buf_puts(&f->line, ",\"caller\":");
+		put_hex(&f->line, rec->caller);
+		buf_putc(&f->line, ',');
 		put_place(&f->line, &event->caller);
 	} else {
 		buf_puts(&f->line, "null");
 	}
-	buf_printf(&f->line, ",\"caught\":\"%s\"", caught[rec->caught <= CAUGHT_WRAPPER ? rec->caught : CAUGHT_NET]);
+	buf_puts(&f->line, ",\"caught\":\"");
+	buf_puts(&f->line, caught[rec->caught <= CAUGHT_WRAPPER ? rec->caught : CAUGHT_NET]);
+	buf_putc(&f->line, '"');
 }
 
 static void put_syscall(struct formatter *f, const struct event *event)
@@ -160,9 +204,11 @@ static void put_syscall(struct formatter *f, const struct event *event)
 		name = syscalls_i386_names[nr];
 	d.exiting = event->state != CALL_UNFINISHED && event->state != CALL_UNAVAILABLE;
 	d.failed = d.exiting && rec->ret < 0 && rec->ret >= -4095;
-	buf_printf(&f->line, ",\"dur\":%llu,\"abi\":\"%s\",\"nr\":%d,\"name\":",
-		(unsigned long long)(event->ts_ns > event->start_ns ? event->ts_ns - event->start_ns : 0),
-		abis[rec->abi < 3 ? rec->abi : 0], rec->nr);
+	put_number(&f->line, ",\"dur\":", (int64_t)(event->ts_ns > event->start_ns ? event->ts_ns - event->start_ns : 0));
+	buf_puts(&f->line, ",\"abi\":\"");
+	buf_puts(&f->line, abis[rec->abi < 3 ? rec->abi : 0]);
+	put_number(&f->line, "\",\"nr\":", rec->nr);
+	buf_puts(&f->line, ",\"name\":");
 	json_string(&f->line, name ? name : arena_printf(&f->arena, "syscall_%#x", nr));
 	put_args(f, &d);
 	put_ret(f, &d, event->state);
@@ -206,10 +252,13 @@ static void json_event(struct formatter *f, const struct event *event)
 	if (call && event->record->kind == RECORD_VDSO)
 		type = "vdso";
 	arena_reset(&f->arena);
-	buf_printf(&f->line, "%s{\"type\":\"%s\",\"seq\":%llu,\"pid\":%d,\"tid\":%d", f->document && f->count ? ",\n" : "", type,
-		(unsigned long long)f->count, event->pid, event->tid);
+	buf_puts(&f->line, f->document && f->count ? ",\n{\"type\":\"" : "{\"type\":\"");
+	buf_puts(&f->line, type);
+	put_number(&f->line, "\",\"seq\":", (int64_t)f->count);
+	put_number(&f->line, ",\"pid\":", event->pid);
+	put_number(&f->line, ",\"tid\":", event->tid);
 	put_key(&f->line, "comm", event->comm);
-	buf_printf(&f->line, ",\"ts\":%llu", (unsigned long long)(call ? event->start_ns : event->ts_ns));
+	put_number(&f->line, ",\"ts\":", (int64_t)(call ? event->start_ns : event->ts_ns));
 	if (call)
 		put_syscall(f, event);
 	else

@@ -82,26 +82,51 @@ char *arena_printf(struct arena *arena, const char *format, ...)
 	return text;
 }
 
-void buf_add(struct buf *buf, const void *data, size_t size)
+void buf_grow(struct buf *buf, size_t size)
 {
-	if (buf->size - buf->len < size + 1) {
-		buf->size = (buf->size + size + 1) * 2;
-		buf->data = must(realloc(buf->data, buf->size));
-	}
-	if (size)
-		memcpy(buf->data + buf->len, data, size);
-	buf->len += size;
-	buf->data[buf->len] = 0;
+	buf->size = (buf->size + size + 1) * 2;
+	buf->data = must(realloc(buf->data, buf->size));
 }
 
-void buf_puts(struct buf *buf, const char *text)
+#define DIGITS_MAX 20 /* of 2^64 */
+
+void buf_udec(struct buf *buf, uint64_t number)
 {
-	buf_add(buf, text, strlen(text));
+	char digits[DIGITS_MAX], *at = digits + sizeof(digits);
+
+	do {
+		*--at = (char)('0' + number % 10);
+		number /= 10;
+	} while (number);
+	buf_add(buf, at, (size_t)(digits + sizeof(digits) - at));
 }
 
-void buf_putc(struct buf *buf, char c)
+void buf_dec(struct buf *buf, int64_t number)
 {
-	buf_add(buf, &c, 1);
+	if (number < 0)
+		buf_putc(buf, '-');
+	buf_udec(buf, number < 0 ? 0 - (uint64_t)number : (uint64_t)number);
+}
+
+void buf_hex(struct buf *buf, uint64_t number)
+{
+	char digits[DIGITS_MAX], *at = digits + sizeof(digits);
+
+	do {
+		*--at = "0123456789abcdef"[number & 15];
+		number >>= 4;
+	} while (number);
+	*--at = 'x';
+	*--at = '0';
+	buf_add(buf, at, (size_t)(digits + sizeof(digits) - at));
+}
+
+void buf_alt_hex(struct buf *buf, uint64_t number)
+{
+	if (number)
+		buf_hex(buf, number);
+	else
+		buf_putc(buf, '0');
 }
 
 void buf_printf(struct buf *buf, const char *format, ...)
@@ -130,7 +155,7 @@ void buf_printf(struct buf *buf, const char *format, ...)
 void buf_flush(struct buf *buf, FILE *out)
 {
 	if (buf->len)
-		fwrite(buf->data, 1, buf->len, out);
+		fwrite_unlocked(buf->data, 1, buf->len, out);
 	buf->len = 0;
 }
 
