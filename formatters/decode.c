@@ -119,21 +119,23 @@ static struct value *join_flags(struct decode *d, const struct constant_set *bas
 {
 	struct value *value = value_set(d->arena, VALUE_FLAGS, number, set);
 	const char *name = constant_name(base, number & mask);
-	struct buf text = { 0 };
 
 	if (!name)
 		return value;
 	value->first_name = name;
 	value->first_mask = mask;
-	buf_puts(&text, name);
-	if (number & ~mask) {
-		buf_putc(&text, '|');
-		struct constant_set bare = *set;
-		bare.unknown = NULL;
-		text_flags(&text, number & ~mask, &bare);
+	if (!(number & ~mask)) {
+		value->text = name;
+		return value;
 	}
-	value->text = arena_printf(d->arena, "%s", text.data);
-	free(text.data);
+	struct constant_set bare = *set;
+	struct buf *text = arena_text(d->arena);
+
+	bare.unknown = NULL;
+	buf_puts(text, name);
+	buf_putc(text, '|');
+	text_flags(text, number & ~mask, &bare);
+	value->text = arena_keep(d->arena, text);
 	return value;
 }
 

@@ -4,6 +4,18 @@
 #include <sys/wait.h>
 #include "decode.h"
 
+/* Texts that most events share are made once. Each cache is as large as stands here; the texts are small. */
+#define NUMBERS 1024
+#define ORIGINS 256 /* a power of two */
+enum { HEAD_NAME = 6, HEADS };
+/* Where a call comes from: all that put_origin() looks at. */
+struct origin {
+	struct place site, caller;
+	const char *via;
+	uint64_t site_addr, caller_addr;
+	uint32_t raw, caught, kind, unused;
+};
+
 struct formatter {
 	FILE *out;
 	struct format_options options;
@@ -11,6 +23,11 @@ struct formatter {
 	struct buf line;
 	bool document;
 	uint64_t count;
+	struct buf heads[NUMBERS][HEADS];  /* by number: what stands before each argument's value, and before all of them */
+	struct { struct origin origin; struct buf text; } origins[ORIGINS];
+	struct buf thread;                 /* of the last event: pid, tid, comm */
+	int32_t pid, tid;
+	const char *comm;
 };
 
 static void put_key(struct buf *out, const char *key, const char *text)
@@ -90,9 +107,24 @@ static void put_arg_head(struct buf *out, const struct arg_row *row)
 	buf_puts(out, ",\"value\":");
 }
 
-static void put_args(struct formatter *f, struct decode *d)
+static void put_known_head(struct formatter *f, const struct decode *d, int arg)
 {
 	static const struct arg_row unknown = { 0 };
+	uint32_t nr = (uint32_t)d->rec->nr;
+
+	if (!d->row || nr >= NUMBERS) {
+		put_arg_head(&f->line, d->row ? &d->row->args[arg] : &unknown);
+		return;
+	}
+	struct buf *head = &f->heads[nr][arg];
+
+	if (!head->len)
+		put_arg_head(head, &d->row->args[arg]);
+	buf_add(&f->line, head->data, head->len);
+}
+
+static void put_args(struct formatter *f, struct decode *d)
+{
 	struct buf *out = &f->line;
 	struct value *args[6];
 	int count = d->row ? decode_args(d, args) : 6;
@@ -100,7 +132,7 @@ static void put_args(struct formatter *f, struct decode *d)
 	buf_puts(out, ",\"args\":[");
 	for (int i = 0; i < count; i++) {
 		buf_puts(out, i ? "," : "");
-		put_arg_head(out, d->row ? &d->row->args[i] : &unknown);
+		put_known_head(f, d, i);
 		if (d->row)
 			render_json(out, args[i]);
 		else
@@ -158,61 +190,112 @@ static void put_place(struct buf *out, const struct place *place)
 	buf_putc(out, '}');
 }
 
-static void put_origin(struct formatter *f, const struct event *event)
+static void put_origin(struct buf *line, const struct event *event)
 {
 	static const char *const caught[] = { "net", "site", "dispatch", "net", "ptrace", "wrapper" };
 	static const char *const raw[] = { ",\"raw\":false,\"via\":", ",\"raw\":true,\"via\":", ",\"raw\":null,\"via\":" };
 	const struct record *rec = event->record;
 
 	if (rec->kind == RECORD_VDSO) {
-		buf_puts(&f->line, ",\"site\":null");
+		buf_puts(line, ",\"site\":null");
 	} else {
-		buf_puts(&f->line, ",\"site\":{\"addr\":");
-		put_hex(&f->line, rec->site);
-		buf_putc(&f->line, ',');
-		put_place(&f->line, &event->site);
+		buf_puts(line, ",\"site\":{\"addr\":");
+		put_hex(line, rec->site);
+		buf_putc(line, ',');
+		put_place(line, &event->site);
 	}
-	buf_puts(&f->line, raw[event->raw < 3 ? event->raw : 2]);
+	buf_puts(line, raw[event->raw < 3 ? event->raw : 2]);
 	if (event->via) {
-		buf_puts(&f->line, "{\"function\":");
-		json_bytes(&f->line, (const uint8_t *)event->via, strlen(event->via), false, 0);
-		buf_puts(&f->line, ",\"caller\":");
-		put_hex(&f->line, rec->caller);
-		buf_putc(&f->line, ',');
-		put_place(&f->line, &event->caller);
+		buf_puts(line, "{\"function\":");
+		json_bytes(line, (const uint8_t *)event->via, strlen(event->via), false, 0);
+		buf_puts(line, ",\"caller\":");
+		put_hex(line, rec->caller);
+		buf_putc(line, ',');
+		put_place(line, &event->caller);
 	} else {
-		buf_puts(&f->line, "null");
+		buf_puts(line, "null");
 	}
-	buf_puts(&f->line, ",\"caught\":\"");
-	buf_puts(&f->line, caught[rec->caught <= CAUGHT_WRAPPER ? rec->caught : CAUGHT_NET]);
-	buf_putc(&f->line, '"');
+	buf_puts(line, ",\"caught\":\"");
+	buf_puts(line, caught[rec->caught <= CAUGHT_WRAPPER ? rec->caught : CAUGHT_NET]);
+	buf_putc(line, '"');
+}
+
+/* ,"abi":"x86_64","nr":0,"name":"read" */
+static void put_name(struct formatter *f, struct buf *out, const struct decode *d)
+{
+	static const char *const abis[] = { "x86_64", "i386", "x32" };
+	uint32_t nr = (uint32_t)d->rec->nr;
+	const char *name = d->row ? d->row->name : NULL;
+
+	if (!name && d->rec->abi == ABI_I386 && nr < syscalls_i386_count)
+		name = syscalls_i386_names[nr];
+	buf_puts(out, ",\"abi\":\"");
+	buf_puts(out, abis[d->rec->abi < 3 ? d->rec->abi : 0]);
+	put_number(out, "\",\"nr\":", d->rec->nr);
+	buf_puts(out, ",\"name\":");
+	json_string(out, name ? name : arena_printf(&f->arena, "syscall_%#x", nr));
+}
+
+static size_t place_of(const struct origin *origin)
+{
+	return (size_t)((origin->site_addr ^ origin->caller_addr * 31) * 0x9e3779b97f4a7c15ull >> 56) % ORIGINS;
+}
+
+static void put_known_origin(struct formatter *f, const struct event *event)
+{
+	const struct record *rec = event->record;
+	const struct origin origin = { event->site, event->caller, event->via, rec->site, rec->caller, event->raw, rec->caught,
+				       rec->kind, 0 };
+	struct buf *text = &f->origins[place_of(&origin)].text;
+
+	if (!text->len || memcmp(&origin, &f->origins[place_of(&origin)].origin, sizeof(origin))) {
+		f->origins[place_of(&origin)].origin = origin;
+		text->len = 0;
+		put_origin(text, event);
+	}
+	buf_add(&f->line, text->data, text->len);
+}
+
+/* ,"pid":7,"tid":8,"comm":"sh" */
+static void put_thread(struct formatter *f, const struct event *event)
+{
+	struct buf *text = &f->thread;
+
+	/* Names are interned: the same pointer is the same name. */
+	if (!text->len || f->pid != event->pid || f->tid != event->tid || f->comm != event->comm) {
+		f->pid = event->pid;
+		f->tid = event->tid;
+		f->comm = event->comm;
+		text->len = 0;
+		put_number(text, ",\"pid\":", event->pid);
+		put_number(text, ",\"tid\":", event->tid);
+		put_key(text, "comm", event->comm);
+	}
+	buf_add(&f->line, text->data, text->len);
 }
 
 static void put_syscall(struct formatter *f, const struct event *event)
 {
-	static const char *const abis[] = { "x86_64", "i386", "x32" };
 	const struct record *rec = event->record;
 	uint32_t nr = (uint32_t)rec->nr;
 	struct decode d = { .rec = rec, .options = &f->options, .arena = &f->arena };
-	const char *name = NULL;
 
 	if (rec->abi != ABI_I386 && nr < syscalls_x86_64_count && syscalls_x86_64[nr].name)
 		d.row = &syscalls_x86_64[nr];
-	if (d.row)
-		name = d.row->name;
-	else if (rec->abi == ABI_I386 && nr < syscalls_i386_count)
-		name = syscalls_i386_names[nr];
 	d.exiting = event->state != CALL_UNFINISHED && event->state != CALL_UNAVAILABLE;
 	d.failed = d.exiting && rec->ret < 0 && rec->ret >= -4095;
 	put_number(&f->line, ",\"dur\":", (int64_t)(event->ts_ns > event->start_ns ? event->ts_ns - event->start_ns : 0));
-	buf_puts(&f->line, ",\"abi\":\"");
-	buf_puts(&f->line, abis[rec->abi < 3 ? rec->abi : 0]);
-	put_number(&f->line, "\",\"nr\":", rec->nr);
-	buf_puts(&f->line, ",\"name\":");
-	json_string(&f->line, name ? name : arena_printf(&f->arena, "syscall_%#x", nr));
+	struct buf *head = d.row && rec->abi == ABI_X86_64 && nr < NUMBERS ? &f->heads[nr][HEAD_NAME] : NULL;
+
+	if (!head)
+		put_name(f, &f->line, &d);
+	else if (!head->len)
+		put_name(f, head, &d);
+	if (head)
+		buf_add(&f->line, head->data, head->len);
 	put_args(f, &d);
 	put_ret(f, &d, event->state);
-	put_origin(f, event);
+	put_known_origin(f, event);
 }
 
 static void put_other(struct formatter *f, const struct event *event)
@@ -255,9 +338,7 @@ static void json_event(struct formatter *f, const struct event *event)
 	buf_puts(&f->line, f->document && f->count ? ",\n{\"type\":\"" : "{\"type\":\"");
 	buf_puts(&f->line, type);
 	put_number(&f->line, "\",\"seq\":", (int64_t)f->count);
-	put_number(&f->line, ",\"pid\":", event->pid);
-	put_number(&f->line, ",\"tid\":", event->tid);
-	put_key(&f->line, "comm", event->comm);
+	put_thread(f, event);
 	put_number(&f->line, ",\"ts\":", (int64_t)(call ? event->start_ns : event->ts_ns));
 	if (call)
 		put_syscall(f, event);
@@ -275,6 +356,11 @@ static void json_close(struct formatter *f, bool complete, uint64_t lost)
 		(unsigned long long)lost, f->document ? "}" : "");
 	fflush(f->out);
 	arena_destroy(&f->arena);
+	for (size_t i = 0; i < NUMBERS * HEADS; i++)
+		free(f->heads[i / HEADS][i % HEADS].data);
+	for (size_t i = 0; i < ORIGINS; i++)
+		free(f->origins[i].text.data);
+	free(f->thread.data);
 	free(f->line.data);
 	free(f);
 }

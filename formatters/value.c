@@ -64,6 +64,8 @@ void arena_destroy(struct arena *arena)
 		arena->first = next;
 	}
 	arena->at = NULL;
+	free(arena->text.data);
+	arena->text = (struct buf){ 0 };
 }
 
 char *arena_printf(struct arena *arena, const char *format, ...)
@@ -82,6 +84,21 @@ char *arena_printf(struct arena *arena, const char *format, ...)
 	return text;
 }
 
+struct buf *arena_text(struct arena *arena)
+{
+	arena->text.len = 0;
+	buf_add(&arena->text, "", 0);
+	return &arena->text;
+}
+
+char *arena_keep(struct arena *arena, const struct buf *text)
+{
+	char *copy = arena_alloc(arena, text->len + 1);
+
+	memcpy(copy, text->data, text->len);
+	return copy;
+}
+
 void buf_grow(struct buf *buf, size_t size)
 {
 	buf->size = (buf->size + size + 1) * 2;
@@ -92,12 +109,18 @@ void buf_grow(struct buf *buf, size_t size)
 
 void buf_udec(struct buf *buf, uint64_t number)
 {
+	static const char pairs[] =
+		"00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263"
+		"6465666768697071727374757677787980818283848586878889909192939495969798" "99";
 	char digits[DIGITS_MAX], *at = digits + sizeof(digits);
 
-	do {
-		*--at = (char)('0' + number % 10);
-		number /= 10;
-	} while (number);
+	for (; number >= 100; number /= 100) {
+		at -= 2;
+		memcpy(at, pairs + number % 100 * 2, 2);
+	}
+	if (number >= 10)
+		*--at = pairs[number * 2 + 1];
+	*--at = number >= 10 ? pairs[number * 2] : (char)('0' + number);
 	buf_add(buf, at, (size_t)(digits + sizeof(digits) - at));
 }
 

@@ -10,14 +10,17 @@
 #include "tables.h"
 
 struct arena_block { struct arena_block *next; size_t size, used; max_align_t data[]; };
-struct arena { struct arena_block *first, *at; };
+struct buf { char *data; size_t len, size; };
+struct arena { struct arena_block *first, *at; struct buf text; };
 
 void *arena_alloc(struct arena *arena, size_t size); /* zeroed; never NULL: out of memory ends vtrace */
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* An empty buffer, for one text at a time; and what was made in it, for as long as the event lasts. */
+struct buf *arena_text(struct arena *arena);
+char *arena_keep(struct arena *arena, const struct buf *text);
 void arena_reset(struct arena *arena);
 void arena_destroy(struct arena *arena);
 
-struct buf { char *data; size_t len, size; };
 void buf_grow(struct buf *buf, size_t size); /* room for so many bytes and a NUL */
 void buf_dec(struct buf *buf, int64_t number);
 void buf_udec(struct buf *buf, uint64_t number);
