@@ -5,12 +5,13 @@
 #include "value.h"
 
 #define ARENA_BLOCK 65536
+#define STATUS_NO_MEMORY 125 /* vtrace's status when it cannot trace (front/die.h) */
 
 static void *must(void *memory)
 {
 	if (!memory) {
 		fputs("vtrace: out of memory\n", stderr);
-		abort();
+		exit(STATUS_NO_MEMORY); /* the front's exit handler closes the trace */
 	}
 	return memory;
 }

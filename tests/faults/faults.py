@@ -60,7 +60,7 @@ class Counter:
             self.memory = mmap.mmap(file.fileno(), 4096)
         command = [args.vtrace, *options]
         if output:
-            command += ["-o", self.trace if output == "trace.jsonl" else output]
+            command += ["-o", output if set("/|") & set(output) else self.path(output)]
         command += [args.counter, self.shared_path, self.directory, str(iterations), str(threads), how]
         with open(self.path("stdout"), "wb") as out, open(self.path("stderr"), "wb") as err:
             self.front = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=stderr or err)
@@ -111,6 +111,15 @@ class Counter:
     def await_progress(self, point):
         wait_for(lambda: self.total() >= point or self.front.poll() is not None, "%d writes" % point)
 
+    def await_standstill(self, seconds):
+        """Until it made no progress for that long; says where it was."""
+        before, since = -1, time.monotonic()
+        while time.monotonic() - since < seconds:
+            if self.total() != before:
+                before, since = self.total(), time.monotonic()
+            time.sleep(0.01)
+        return before
+
     def await_pause(self):
         """Until the program sleeps in pause(2), which the kernel tells. (A stop on the way to it has that number as well.)"""
         wait_for(lambda: self.word(1) == 1, "the program to block")
@@ -146,8 +155,12 @@ class Counter:
     # ---- the trace ----
 
     def events(self):
-        """Every line is JSON; the header comes first."""
-        events = [json.loads(line) for line in self.read("trace.jsonl").splitlines()]
+        """Every line is JSON, or all is one document; the header comes first."""
+        if os.path.exists(self.path("trace.json")):
+            document = json.loads(self.read("trace.json"))
+            events = [document["header"], *document["events"], document["footer"]]
+        else:
+            events = [json.loads(line) for line in self.read("trace.jsonl").splitlines()]
         check(events and events[0]["type"] == "header", "the trace has no header")
         return events
 
@@ -271,11 +284,7 @@ def front_stopped(args, rng):
         run.await_progress(rng.randrange(500))
         run.front.send_signal(signal.SIGSTOP)
         too_late = run.finished
-        before, since = -1, time.monotonic()
-        while time.monotonic() - since < 1:
-            if run.total() != before:
-                before, since = run.total(), time.monotonic()
-            time.sleep(0.01)
+        before = run.await_standstill(1)
         check(too_late or before < 12000, "the rings took everything: the program never waited")
         run.front.send_signal(signal.SIGCONT)
         run.front.wait(PATIENCE_S)
@@ -287,16 +296,22 @@ def front_stopped(args, rng):
 
 
 def front_without_memory(args, rng):
-    """No memory for the front: it says so and ends; the program goes on."""
+    """No memory for the front: it says so, closes its output and ends; the program goes on."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    with Counter(args, 64, 2, "spawn") as run:
+    output = rng.choice(("trace.json", "trace.jsonl"))
+    backlog = rng.random() < 0.5 # it needs memory at once, and more than its heap has
+    with Counter(args, *((3000, 4, "run") if backlog else (64, 2, "spawn")), output=output) as run:
         run.await_progress(1 + rng.randrange(60))
+        if backlog:
+            run.front.send_signal(signal.SIGSTOP)
+            run.await_standstill(0.2)
         with open("/proc/%d/statm" % run.front.pid, encoding="ascii") as file:
             size = int(file.read().split()[0]) * mmap.PAGESIZE
         try:
             resource.prlimit(run.front.pid, resource.RLIMIT_AS, (size, size))
         except ProcessLookupError:
             pass
+        run.front.send_signal(signal.SIGCONT)
         statuses = reap(run)
         run.front.returncode = statuses[run.front.pid]
         run.check_output()
@@ -306,8 +321,10 @@ def front_without_memory(args, rng):
         events = run.events()
         notes = [e["text"] for e in events if e["type"] == "note"]
         footer = footer_of(events)
-        check(code == 125 or footer and footer["complete"] == (not any("lost" in note for note in notes)),
+        check(footer, "the trace is not closed")
+        check(footer["complete"] == (code == 7 and not any("lost" in note for note in notes)),
               "calls are lost, but the trace says it is complete")
+        return "the front %s" % ("did without" if code == 7 else "ended")
 
 
 def keeper_killed(args, rng):
@@ -392,7 +409,7 @@ def output_disk_full(args, rng):
 
 def scribbled(args, rng):
     """vtrace says that a ring is damaged, keeps what came before, and ends as the program does."""
-    what = rng.choice(("arena", "heads", "positions", "data", "wait", "silence", "thread"))
+    what = rng.choice(("arena", "heads", "positions", "data", "wait", "silence", "thread", "freed"))
     with tempfile.TemporaryDirectory() as directory:
         trace = os.path.join(directory, "t.jsonl")
         command = [args.vtrace, "-f", "-o", trace, args.scribble, str(rng.randrange(1 << 32)), what]
@@ -408,8 +425,9 @@ def scribbled(args, rng):
         footer = footer_of(events)
         check(footer, "%s: the trace is not closed (%s)", command, text)
         check(footer["complete"] == (not damaged), "%s: damaged %s, complete %s", command, damaged, footer["complete"])
-        check(damaged or what in ("wait", "thread", "data"), "%s: the damage was not seen", command)
+        check(damaged or what in ("wait", "thread", "data", "freed"), "%s: the damage was not seen", command)
         dead = [e.get("signal") for e in events if e["type"] == "exit"][-1:]
+        check(what != "freed" or front.returncode == 0, "%s: two threads had one place: %d", command, front.returncode)
         check(front.returncode == 0 or dead and front.returncode == -getattr(signal, dead[0] or "", 0),
               "%s: vtrace ended with %d, the program with %s", command, front.returncode, dead)
 

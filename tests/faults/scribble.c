@@ -6,7 +6,9 @@
  *       data       the records of the own ring, after they were published
  *       wait       the reader's position only: the ring looks full for ever
  *       silence    the mark that says that nobody reads
+ *       freed      the marks that say whose rings are free: then threads, which must not share what they have
  *       thread     the agent's block of this thread */
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -56,6 +58,29 @@ static void positions(struct ring_head *ring, uint64_t range)
 			*words[i] = range ? *words[i] + random_word() % range - range / 2 : random_word();
 }
 
+static void *thread(void *argument)
+{
+	for (int i = 0; i < 20; i++)
+		if (syscall(SYS_lseek, -1, i, 0) != -1)
+			_exit(1);
+	return argument;
+}
+
+/* All rings look free while threads begin, run and end. */
+static void freed(void)
+{
+	pthread_t threads[4];
+
+	for (int i = 0; i < 4; i++) {
+		for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++)
+			arena_ring((void *)CHUNK_ARENA(0), slot)->state = RING_FREE;
+		if (pthread_create(&threads[i], NULL, thread, NULL))
+			_exit(1);
+	}
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned char there;
@@ -76,6 +101,7 @@ int main(int argc, char **argv)
 		case 'p': positions(ring, 4096); break;
 		case 'd': scribble(ring_data(ring), RING_BYTES); break;
 		case 'w': ring->tail -= RING_BYTES; break;
+		case 'f': freed(); break;
 		case 's': ring->abandoned = 1; break;
 		case 't': scribble((void *)CHUNK_ADDRESS(0), sizeof(struct agent_thread)); break;
 		}

@@ -112,11 +112,61 @@ static int advises(void)
 	return 3;
 }
 
+struct region { char *at; size_t bytes; };
+
+/* Code in nobody's file: trampolines. Untraced there is none. */
+static int find_regions(struct region regions[8])
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[4200], mode[8];
+	unsigned long start, end;
+	int count = 0, length;
+
+	CHECK(maps);
+	while (count < 8 && fgets(line, sizeof(line), maps)) {
+		CHECK(sscanf(line, "%lx-%lx %7s %*s %*s %*s %n", &start, &end, mode, &length) == 3);
+		if (mode[2] == 'x' && !line[length] && (char *)start != PLACE)
+			regions[count++] = (struct region){ (char *)start, end - start };
+	}
+	fclose(maps);
+	return count;
+}
+
+/* A program may not know what lies there, and have it all for itself. */
+static int trampolines(void)
+{
+	struct region regions[8];
+	int count = find_regions(regions);
+
+	for (int i = 0; i < count; i++) {
+		char *at = regions[i].at;
+		size_t bytes = regions[i].bytes;
+
+		mprotect(at, bytes, PROT_NONE);
+		works();
+		madvise(at, bytes, MADV_DONTNEED);
+		works();
+		CHECK(munmap(at + 4096, bytes - 4096) == 0);
+		works();
+		CHECK(munmap(at - 0x100000, 0x200000) == 0);
+		works();
+		char *own = mmap(at - 0x100000, 0x200000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+		CHECK(own == at - 0x100000);
+		*own = own[0x1fffff] = 7;
+		works();
+		own = mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		CHECK(own == at || (own == MAP_FAILED && errno == ENOMEM));
+		works();
+	}
+	return 3;
+}
+
 int main(void)
 {
-	static int (*const parts[])(void) = { unmaps, protects, moves, empties, reserves, advises };
+	static int (*const parts[])(void) = { unmaps, protects, moves, empties, reserves, advises, trampolines };
 
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 7; i++) {
 		pid_t child = fork();
 
 		if (!child)

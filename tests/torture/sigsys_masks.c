@@ -1,7 +1,9 @@
 /* SIGSYS blocked through every path there is; meanwhile syscalls work, the mask stays, and a pending SIGSYS stays what it is. */
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/epoll.h>
@@ -284,6 +286,95 @@ static void by_inheritance(char *program)
 	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 3);
 }
 
+static void on_other(int signal)
+{
+	(void)signal;
+}
+
+static void set_action(int signal, void (*handler)(int))
+{
+	struct sigaction action = { .sa_handler = handler };
+
+	CHECK(sigaction(signal, &action, NULL) == 0);
+}
+
+static int has_action(void (*handler)(int))
+{
+	struct sigaction now;
+
+	CHECK(sigaction(SIGSYS, NULL, &now) == 0);
+	return now.sa_handler == handler;
+}
+
+/* With SIGSYS blocked, dispatch resets its action. */
+static void dispatched_calls(void)
+{
+	CHECK(sigprocmask(SIG_BLOCK, &only_sys, NULL) == 0);
+	for (int i = 0; i < 5; i++)
+		set_action(SIGUSR2, i & 1 ? on_other : SIG_DFL);
+	CHECK(sigprocmask(SIG_UNBLOCK, &only_sys, NULL) == 0);
+}
+
+static int other_process(void *arg)
+{
+	set_action(SIGSYS, arg ? SIG_IGN : on_other);
+	dispatched_calls();
+	return has_action(arg ? SIG_IGN : on_other) ? 3 : 4;
+}
+
+static int ended_with(pid_t child)
+{
+	int status;
+
+	CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* Actions are shared with CLONE_SIGHAND only; a process in the same memory may have its own. */
+static void by_another_process(void)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	char *top = stack + sizeof(stack);
+
+	CHECK(ended_with(clone(other_process, top, CLONE_VM | CLONE_SIGHAND | SIGCHLD, NULL)) == 3);
+	CHECK(has_action(on_other));
+	dispatched_calls();
+	CHECK(has_action(on_other));
+	CHECK(ended_with(clone(other_process, top, CLONE_VM | SIGCHLD, (void *)1)) == 3);
+	CHECK(has_action(on_other));
+	dispatched_calls();
+	CHECK(has_action(on_other));
+	CHECK(ended_with(clone(other_process, top, CLONE_VM | CLONE_SIGHAND | SIGCHLD, (void *)1)) == 3);
+	dispatched_calls();
+	CHECK(has_action(SIG_IGN));
+}
+
+static int cleared_child(void)
+{
+	struct clone_args args = { .flags = CLONE_CLEAR_SIGHAND, .exit_signal = SIGCHLD };
+	long child = syscall(SYS_clone3, &args, sizeof(args));
+
+	if (child < 0 && (errno == ENOSYS || errno == EINVAL))
+		return -1; /* not in this kernel */
+	if (child)
+		return ended_with((pid_t)child);
+	dispatched_calls();
+	_exit(has_action(SIG_DFL) ? 3 : has_action(SIG_IGN) ? 4 : 5);
+}
+
+static void cleared(void)
+{
+	set_action(SIGSYS, on_other);
+	int status = cleared_child();
+
+	CHECK(status == -1 || status == 3);
+	CHECK(has_action(on_other));
+	set_action(SIGSYS, SIG_IGN);
+	status = cleared_child();
+	CHECK(status == -1 || status == 4);
+	CHECK(has_action(SIG_IGN));
+}
+
 /* The new image finds what it inherits, and keeps it. */
 static int image(const char *what)
 {
@@ -328,6 +419,8 @@ int main(int argc, char **argv)
 	by_sigreturn();
 	handler_that_resets_itself();
 	by_inheritance(argv[0]);
+	by_another_process();
+	cleared();
 	puts("sigsys_masks: ok");
 	return 0;
 }

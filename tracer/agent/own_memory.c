@@ -1,6 +1,6 @@
-/* Runs in the tracee, as syscall.c does. The program does not know that the agent has a place in its address space: what it
- * does to all memory, or to memory around, is done to the parts outside that place; there it finds a hole. Only a mapping
- * that is to lie in the very place is refused. */
+/* Runs in the tracee, as syscall.c does. The program does not know that the agent and the trampolines have places in its
+ * address space: what it does to all memory, or to memory around, is done to the parts outside those places; there it finds
+ * holes. Only a mapping that is to lie in a very place is refused. */
 #include <stdint.h>
 #include "own_memory.h"
 
@@ -19,30 +19,65 @@
 #define EFAULT_RESULT (-14)
 #define EINVAL_RESULT (-22)
 
-#define OWN_START AGENT_BASE
-#define OWN_END CHUNK_ADDRESS(CHUNK_COUNT)
+#define OWN_MAX (REGION_MAX + 1)
 
+struct range { uint64_t start, end; };
+
+extern struct agent_config agent_config;
 extern long agent_raw(long nr, long a, long b, long c, long d);
 extern long agent_raw_mmap(uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, uint64_t fd, uint64_t offset);
+
+/* The agent's place and those of trampolines, in ascending order. */
+static uint32_t own_ranges(struct range own[OWN_MAX])
+{
+	uint32_t count = 1;
+
+	own[0] = (struct range){ AGENT_BASE, CHUNK_ADDRESS(CHUNK_COUNT) };
+	for (uint32_t i = 0; i < REGION_MAX; i++) {
+		uint64_t start = agent_config.regions[i];
+		uint32_t at = count;
+
+		if (!start)
+			continue;
+		for (; at && own[at - 1].start > start; at--)
+			own[at] = own[at - 1];
+		own[at] = (struct range){ start, start + REGION_BYTES };
+		count++;
+	}
+	return count;
+}
+
+static int overlap(const struct range *own, uint64_t start, uint64_t end)
+{
+	return start < own->end && end > own->start;
+}
 
 static int touches(uint64_t start, uint64_t bytes)
 {
 	uint64_t end = start + bytes; /* where that wraps around, the kernel refuses */
+	struct range own[OWN_MAX];
+	int any = 0;
 
-	return end > start && start < OWN_END && end > OWN_START;
+	for (uint32_t i = own_ranges(own); end > start && i-- > 0;)
+		any |= overlap(&own[i], start, end);
+	return any;
 }
 
-/* The call for what lies above, which fails when the whole is too long, then for what lies below. */
+/* The call for each part that is not ours, from above (which fails when the whole is too long). */
 static int64_t around(const struct agent_frame *f, int64_t (*part)(const struct agent_frame *f, uint64_t at, uint64_t bytes))
 {
-	uint64_t end = f->rdi + f->rsi;
+	uint64_t start = f->rdi, end = f->rdi + f->rsi;
+	struct range own[OWN_MAX];
 	int64_t ret = 0;
 
-	if (end > OWN_END)
-		ret = part(f, OWN_END, end - OWN_END);
-	if (ret >= 0 && f->rdi < OWN_START)
-		ret = part(f, f->rdi, OWN_START - f->rdi);
-	return ret;
+	for (uint32_t i = own_ranges(own); i-- > 0 && ret >= 0;) {
+		if (!overlap(&own[i], start, end))
+			continue;
+		if (end > own[i].end)
+			ret = part(f, own[i].end, end - own[i].end);
+		end = own[i].start;
+	}
+	return ret >= 0 && end > start ? part(f, start, end - start) : ret;
 }
 
 static int64_t same_call(const struct agent_frame *f, uint64_t at, uint64_t bytes)
@@ -63,11 +98,15 @@ static int64_t with_hole(const struct agent_frame *f)
 	return ret < 0 ? ret : ENOMEM_RESULT;
 }
 
-/* A reservation that goes far beyond the place (shadow memory) is made around it. */
+/* A reservation that goes beyond our places (shadow memory) is made around them. */
 static int64_t map_over(const struct agent_frame *f)
 {
-	if (f->rdi >= OWN_START || f->rdi + f->rsi <= OWN_END)
-		return ENOMEM_RESULT;
+	uint64_t start = f->rdi, end = f->rdi + f->rsi;
+	struct range own[OWN_MAX];
+
+	for (uint32_t i = own_ranges(own); i-- > 0;)
+		if (overlap(&own[i], start, end) && (start >= own[i].start || end <= own[i].end))
+			return ENOMEM_RESULT;
 	int64_t ret = around(f, map_part);
 
 	return ret < 0 ? ret : (int64_t)f->rdi;

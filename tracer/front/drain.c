@@ -116,6 +116,20 @@ static void drain_rings(struct drain *drain)
 	drain->source_count = kept;
 }
 
+/* Another thread has the ring now. One that had it before is not forgotten yet when the program has written over `state`. */
+static void forget_former(struct drain *drain, const struct front_arena *arena, uint32_t slot)
+{
+	for (size_t i = 0; i < drain->source_count; i++) {
+		struct source *source = drain->sources[i];
+
+		if (source->arena != arena || source->slot != slot || !source->ended)
+			continue;
+		drain->sources[i--] = drain->sources[--drain->source_count];
+		front_arena_release(source->arena);
+		free(source);
+	}
+}
+
 static void keep_source(struct drain *drain, struct source *source)
 {
 	if (drain->source_count == drain->source_capacity) {
@@ -144,6 +158,7 @@ static void enter_ring(struct drain *drain, struct flow *flow, const struct cont
 	leave_ring(drain, flow);
 	if (head->slot < 0 || head->slot >= (int32_t)ARENA_SLOTS || !arena)
 		return;
+	forget_former(drain, arena, (uint32_t)head->slot);
 	flow->source = allocate(sizeof(*flow->source));
 	*flow->source = (struct source){ .arena = arena, .slot = (uint32_t)head->slot, .tid = flow->tid };
 	arena->references++;
@@ -265,6 +280,10 @@ static void on_record(struct drain *drain, const struct control *head, const cha
 	memcpy(drain->record, payload, head->payload);
 	if (!record_valid(drain->record, head->payload))
 		return;
+	if (flow->source) { /* the thread's own records are older: the ring may have got some since its turn */
+		drain_source(drain, flow);
+		memcpy(drain->record, payload, head->payload);
+	}
 	if (head->value)
 		flow_complete(drain, flow, drain->record);
 	else

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -72,6 +73,30 @@ static void fill_format_options(struct session *session, int argc, char **argv)
 	};
 }
 
+static void close_report(struct session *session)
+{
+	struct report *report = &session->report;
+
+	if (report->ops)
+		report->ops->close(report->formatter, session->drain.finished && !session->drain.damaged, report->lost);
+	if (report->summary)
+		summary_close(report->summary, session->output.file, session->options->sort);
+	report_close(report);
+}
+
+/* Without memory the front ends wherever it is, always between two events of the output: that must still be closed, because
+ * a JSON document that is not is none. */
+static struct session *unclosed;
+
+static void close_at_exit(void)
+{
+	struct session *session = unclosed;
+
+	unclosed = NULL;
+	if (session)
+		close_report(session);
+}
+
 static void open_report(struct session *session)
 {
 	struct report *report = &session->report;
@@ -85,6 +110,8 @@ static void open_report(struct session *session)
 		report->summary = summary_open(session->options->summary_columns);
 	if ((report->ops && !report->formatter) || (session->options->summary != SUMMARY_OFF && !report->summary))
 		die(EXIT_CANNOT_TRACE, "out of memory");
+	unclosed = session;
+	atexit(close_at_exit);
 }
 
 static void open_session(struct session *session, const char *program, int argc, char **argv)
@@ -168,17 +195,6 @@ static void trace(struct session *session)
 	report_until(session, UINT64_MAX);
 }
 
-static void close_report(struct session *session)
-{
-	struct report *report = &session->report;
-
-	if (report->ops)
-		report->ops->close(report->formatter, session->drain.finished && !session->drain.damaged, report->lost);
-	if (report->summary)
-		summary_close(report->summary, session->output.file, session->options->sort);
-	report_close(report);
-}
-
 static int failure_status(const struct drain *drain, const char *program)
 {
 	int err = drain->last.value;
@@ -196,7 +212,7 @@ static int failure_status(const struct drain *drain, const char *program)
 
 static int close_session(struct session *session, const char *program)
 {
-	close_report(session);
+	close_at_exit();
 	bool written = output_close(&session->output);
 
 	keeper_wait(&session->keeper);

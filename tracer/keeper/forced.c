@@ -1,5 +1,6 @@
 /* A forced signal (SIGSYS of dispatch, SIGSEGV and SIGBUS of the agent's copy routine) unblocks itself in the kernel, and
  * resets its action when it was blocked or ignored. The keeper remembers what the program wanted and puts it back. */
+#include <linux/sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -49,26 +50,28 @@ void forced_sync(struct keeper *k, struct task *task)
 	task->blocked = task->blocked_told = blocked & FORCED;
 }
 
+static bool is_used(struct keeper *k, const struct guest *guest)
+{
+	for (uint32_t i = 0; i < k->live; i++) {
+		const struct task *task = task_find(k, k->tids[i]);
+
+		if (task->sighand == guest->sighand && task->space == guest->space)
+			return true;
+	}
+	return false;
+}
+
 static struct guest *guest_of(struct keeper *k, const struct task *task)
 {
-	struct guest *unused = NULL;
-
-	for (uint32_t i = 0; i < GUEST_MAX; i++) {
-		struct guest *guest = &k->guests[i];
-
-		if (guest->pid == task->pid && guest->space == task->space)
-			return guest;
-		const struct task *leader = guest->pid ? task_find(k, guest->pid) : NULL;
-
-		if (!leader || leader->space != guest->space)
-			unused = guest;
-	}
-	if (unused) {
-		unused->pid = task->pid;
-		unused->space = task->space;
-		unused->actions = space_of(k, task)->actions; /* its parent's */
-	}
-	return unused;
+	for (uint32_t i = 0; i < GUEST_MAX; i++)
+		if (k->guests[i].sighand == task->sighand && k->guests[i].space == task->space)
+			return &k->guests[i];
+	for (uint32_t i = 0; i < GUEST_MAX; i++)
+		if (!is_used(k, &k->guests[i])) {
+			k->guests[i] = (struct guest){ .sighand = task->sighand, .space = task->space };
+			return &k->guests[i];
+		}
+	return NULL;
 }
 
 static struct signal_actions *actions_of(struct keeper *k, const struct task *task)
@@ -76,17 +79,42 @@ static struct signal_actions *actions_of(struct keeper *k, const struct task *ta
 	struct space *space = space_of(k, task);
 
 	if (!space->owner)
-		space->owner = task->pid;
-	struct guest *guest = space->owner == task->pid ? NULL : guest_of(k, task);
+		space->owner = task->sighand;
+	struct guest *guest = space->owner == task->sighand ? NULL : guest_of(k, task);
 
 	return guest ? &guest->actions : &space->actions;
 }
 
-/* A new image keeps the mask, and ignored signals. */
-void forced_inherited(struct keeper *k, struct task *task, uint64_t mask)
+/* As CLONE_CLEAR_SIGHAND: only what is ignored stays. */
+static void clear_handlers(struct signal_actions *actions)
+{
+	struct signal_actions cleared = { 0 };
+
+	for (uint32_t i = 0; i < FORCED_COUNT; i++)
+		if (actions->action[i][0] == (uint64_t)SIG_IGN)
+			cleared.action[i][0] = (uint64_t)SIG_IGN;
+	*actions = cleared;
+}
+
+/* It shares its parent's actions, or begins with a copy of them. */
+void forced_born(struct keeper *k, const struct task *parent, struct task *child, uint64_t flags)
+{
+	if (flags & CLONE_SIGHAND) {
+		child->sighand = parent->sighand;
+		return;
+	}
+	struct signal_actions *from = actions_of(k, parent), *to = actions_of(k, child);
+
+	if (to == from)
+		return; /* too many guests */
+	*to = *from;
+	if (flags & CLONE_CLEAR_SIGHAND)
+		clear_handlers(to);
+}
+
+void forced_inherited(struct keeper *k, struct task *task, uint64_t mask, uint64_t ignored)
 {
 	static const int forced[FORCED_COUNT] = { SIGSYS, SIGSEGV, SIGBUS };
-	uint64_t ignored = status_number(task->tid, "SigIgn:", 16);
 
 	task->blocked = mask & FORCED;
 	for (uint32_t i = 0; i < FORCED_COUNT; i++)

@@ -12,13 +12,13 @@
 #include "control.h"
 #include "launch.h"
 #include "record.h"
-#include "net_filter.h"
 #include "objects.h"
 #include "rewrite.h"
 
 #define TASK_MAX 32768u
 #define SPACE_MAX 16384u
 #define ARENA_MAX 8192u
+#define EARLY_MAX TASK_MAX
 #define NO_INDEX 0xffffffffu
 
 /* One shared memory file of rings. */
@@ -26,6 +26,7 @@ struct arena {
 	int fd;
 	void *map;
 	uint32_t spaces; /* address spaces that map it; 0: free */
+	uint32_t taken;  /* rings, one bit each, of living threads: what the program may have written there is not believed */
 };
 
 /* Signals that dispatch and the agent's copy routine make the kernel force on a thread: SIGSYS, SIGSEGV, SIGBUS. */
@@ -45,10 +46,10 @@ struct signal_undo {
 	uint64_t action[4], handler_mask, handled, one_shot;
 };
 
-/* A process in the address space of another (vfork, CLONE_VM) has actions of its own. */
+/* A process in the address space of another (vfork, CLONE_VM) has actions of its own, unless it shares them. */
 #define GUEST_MAX 64u
 struct guest {
-	pid_t pid;
+	uint64_t sighand;
 	uint32_t space;
 	struct signal_actions actions;
 };
@@ -56,9 +57,10 @@ struct guest {
 /* One address space (mm). Threads and vfork children share it. */
 struct space {
 	uint32_t tasks;
+	uint32_t parked;               /* of those: they wait in the kernel for a vfork child, which is another one */
 	int memory_plus_one;           /* /proc/PID/mem of one of its threads, kept open; 0: not yet */
 	struct rewriting rewriting;
-	pid_t owner;                   /* the process `actions` belong to; 0: the first that asks */
+	uint64_t owner;                /* whose `actions` these are: a task's sighand; 0: of the first that asks */
 	struct signal_actions actions;
 	uint32_t chunks;
 	uint32_t arena[CHUNK_COUNT];   /* chunk number → arena index */
@@ -70,11 +72,13 @@ struct task {
 	uint32_t space;
 	uint32_t chunk;                /* where its thread block lies; NO_INDEX: no agent */
 	int32_t slot;
+	bool parks_parent;             /* a vfork child in its parent's memory */
 	bool by_ptrace;                /* syscalls are seen by PTRACE_SYSCALL stops */
 	bool in_syscall;               /* by_ptrace: between entry and exit */
 	bool notified;                 /* by_ptrace: the net let the call in that it is in */
 	bool starting;                 /* by_ptrace: not yet past the first execve, only that one counts */
 	bool once;                     /* by_ptrace for one syscall only (int 0x80) */
+	uint64_t sighand;              /* the same in all tasks that share their signal actions */
 	uint64_t blocked;              /* forced signals the program has blocked; forcing unblocks them in the kernel */
 	uint64_t blocked_told;         /* what the thread's block has of it */
 	struct signal_undo undo;
@@ -94,6 +98,8 @@ struct loader {
 	const char *why;
 };
 
+struct early_status { pid_t tid; int status; };
+
 struct keeper {
 	const struct launch *launch;
 	pid_t program;                 /* the first process */
@@ -101,7 +107,6 @@ struct keeper {
 	int error_pipe;                /* errno of the program's failed first execve */
 	int control;                   /* -1: the front is gone */
 	int net;                       /* the seccomp net's listener; -1: there is none */
-	struct net_filter net_filter;
 	int net_error;                 /* errno of its installation */
 	long starting_nr;              /* the call the child makes before its execve */
 	pid_t remote_tid;              /* makes a call on the keeper's behalf; else 0 */
@@ -115,7 +120,8 @@ struct keeper {
 	struct object *objects;
 	uint32_t object_count;
 	struct guest guests[GUEST_MAX];
-	struct { pid_t tid; int status; } early[64]; /* stops of children whose parent's event has not come */
+	uint64_t sighands;             /* given out so far */
+	struct early_status *early;
 	uint32_t early_count;
 	pid_t full[256];               /* threads that wait for room in their rings */
 	uint32_t full_count;
@@ -128,7 +134,8 @@ void task_remove(struct keeper *k, struct task *task);
 void task_rename(struct keeper *k, struct task *task, pid_t tid);
 uint32_t space_new(struct keeper *k);
 uint32_t space_copy(struct keeper *k, uint32_t from);
-void space_leave(struct keeper *k, uint32_t space);
+/* The caller gives it another space, or removes it. */
+void task_leave_space(struct keeper *k, struct task *task);
 struct space *space_of(struct keeper *k, const struct task *task);
 struct ring_head *task_ring(struct keeper *k, const struct task *task);
 /* A free ring in the chunks of the task's space; false when all are taken. */
@@ -153,6 +160,10 @@ long remote_syscall(struct keeper *k, pid_t tid, uint64_t at, long nr, const uin
 long remote_call(struct keeper *k, const struct task *task, long nr, const uint64_t args[6]);
 
 /* rewrite.c */
+/* Where a text at `near` would have its trampolines; 0: nowhere at once. */
+uint64_t rewrite_place(uint64_t near);
+/* They have been mapped there, REGION_BYTES. */
+void rewrite_region(struct space *space, uint64_t start);
 /* `task` has mapped [start, start + bytes) of `file` (a path the keeper can open) from file offset `offset` on, executable and
  * private, and nobody has run it. At a stop where remote_call works. */
 void rewrite_mapped(struct keeper *k, struct task *task, const char *file, uint64_t start, uint64_t bytes, uint64_t offset);
@@ -166,11 +177,19 @@ void rewrite_restore(struct keeper *k, const struct space *space, pid_t tid);
 bool rewrite_leave_trampoline(struct keeper *k, const struct task *task, struct user_regs_struct *regs);
 
 /* inject.c */
-int inject_image(struct keeper *k, struct task *task);   /* at a syscall-exit stop of execve */
-int inject_chunk(struct keeper *k, struct task *task);   /* one more, at any stop */
-int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs);
+/* At the stop for PTRACE_EVENT_EXEC. The thread is to be resumed next: it begins in the agent. 0, or -errno: it has its own registers. */
+int inject_image(struct keeper *k, struct task *task);
+int inject_chunk(struct keeper *k, struct task *task);   /* one more, at any stop; all signals blocked */
+/* Gives a stopped thread whose space has the agent its ring and block, sets its gs base in *regs (the caller writes the
+ * registers back) and arms dispatch. `first`: the registers of a fresh image, or NULL. */
+int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, const struct agent_frame *first);
 int arm_dispatch(struct keeper *k, const struct task *task);
 void disarm_dispatch(struct keeper *k, const struct task *task);
+
+/* detour.c: `base` of the loader's image; 0: the image has none */
+void patch_loader(struct keeper *k, const struct task *task, uint64_t base);
+
+/* mappings.c */
 /* What the image has mapped by itself; its sites are rewritten where it has an agent. */
 void tell_image_maps(struct keeper *k, struct task *task);
 /* File text was mapped by the task, through descriptor `fd`. */
@@ -181,7 +200,10 @@ void on_birth(struct keeper *k, struct task *parent, int event);
 void on_exec(struct keeper *k, pid_t pid);
 
 /* forced.c: keeps the program's mask and actions for forced signals, which forcing changes in the kernel. */
-void forced_inherited(struct keeper *k, struct task *task, uint64_t mask);
+/* `child` is new; `flags` of the clone that made it. */
+void forced_born(struct keeper *k, const struct task *parent, struct task *child, uint64_t flags);
+/* What a new image keeps: the mask, and which signals are ignored. */
+void forced_inherited(struct keeper *k, struct task *task, uint64_t mask, uint64_t ignored);
 /* The program is about to make this syscall. */
 void forced_note(struct keeper *k, struct task *task, const struct user_regs_struct *regs);
 /* Call `nr` was not made after all: it will be noted again. */
@@ -212,13 +234,13 @@ void room_give(struct keeper *k);
 void room_wait_no_more(struct keeper *k, pid_t tid);
 
 /* net.c */
-/* Before the first wait, in the keeper only: SIGCHLD wakes the waits. */
+/* Before the first wait, in the keeper only. */
 void net_open(void);
 /* Takes the listener out of the stopped child. 0 or -errno. */
 int net_adopt(struct keeper *k, pid_t pid, int fd);
 /* Says so when a net was wanted and there is none. */
 void net_missing(struct keeper *k, const struct task *task);
-/* waitpid(tid, status, __WALL) that answers the net meanwhile. */
+/* waitpid(tid, status, __WALL) that answers the net before it. -1 with EINTR: to be called again. */
 pid_t net_wait(struct keeper *k, pid_t tid, int *status);
 /* At the stop after a vsyscall, if it is one. */
 void net_vsyscall_returned(struct keeper *k, struct task *task);
@@ -264,11 +286,15 @@ void send_note(struct keeper *k, const struct task *task, const char *format, ..
 
 /* run.c */
 void handle_status(struct keeper *k, pid_t tid, int status);
-/* Puts aside a wait status that came where it could not be handled; the main loop takes it up. */
-void keep_early(struct keeper *k, pid_t tid, int status);
 void resume(struct task *task, int sig);
-/* The next early status of tid (0: none such). */
+
+/* early.c */
+/* Puts aside a wait status that came where it could not be handled. */
+void keep_early(struct keeper *k, pid_t tid, int status);
+/* One that was put aside; false: there is none. */
 bool take_early(struct keeper *k, pid_t tid, int *status);
+/* The death of any task we know. */
+bool take_early_death(struct keeper *k, pid_t *tid, int *status);
 
 /* remote.c */
 /* waitpid that goes on after EINTR. */

@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "agent.h"
 
 #define TEXT_MAX 48u
-#define REGION_MAX 4u
 
 /* An executable file mapping with sites. */
 struct text {

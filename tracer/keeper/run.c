@@ -16,25 +16,6 @@ void resume(struct task *task, int sig)
 	ptrace(task->by_ptrace ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, 0, sig);
 }
 
-void keep_early(struct keeper *k, pid_t tid, int status)
-{
-	if (k->early_count < sizeof(k->early) / sizeof(k->early[0])) {
-		k->early[k->early_count].tid = tid;
-		k->early[k->early_count++].status = status;
-	}
-}
-
-bool take_early(struct keeper *k, pid_t tid, int *status)
-{
-	for (uint32_t i = 0; i < k->early_count; i++)
-		if (k->early[i].tid == tid) {
-			*status = k->early[i].status;
-			k->early[i] = k->early[--k->early_count];
-			return true;
-		}
-	return false;
-}
-
 static void report_exec_failure(struct keeper *k)
 {
 	int err;
@@ -55,6 +36,16 @@ static void on_gone(struct keeper *k, struct task *task, int status)
 		send_control(k, (struct control){ .type = MSG_EXITED, .pid = task->pid, .tid = task->tid, .value = status }, NULL, 0,
 		     -1);
 	task_remove(k, task);
+}
+
+/* A child that died before its parent's event, which will find nobody; a thread that an exec has ended; or one let go. */
+static void on_stranger_gone(struct keeper *k, pid_t tid, int status)
+{
+	int stop;
+
+	take_early(k, tid, &stop);
+	if (tid == k->program)
+		k->program_status = status;
 }
 
 static void on_event_stop(struct keeper *k, struct task *task, int sig)
@@ -121,8 +112,10 @@ void handle_status(struct keeper *k, pid_t tid, int status)
 {
 	struct task *task = task_of(k, tid, status);
 
-	if (!task)
+	if (!task && WIFSTOPPED(status))
 		keep_early(k, tid, status);
+	else if (!task)
+		on_stranger_gone(k, tid, status);
 	else if (WIFSTOPPED(status))
 		on_stop(k, task, status);
 	else
@@ -132,16 +125,11 @@ void handle_status(struct keeper *k, pid_t tid, int status)
 /* Deaths that were noticed inside a remote syscall. */
 static void handle_early_deaths(struct keeper *k)
 {
-	for (uint32_t i = 0; i < k->early_count; i++) {
-		int status = k->early[i].status;
-		pid_t tid = k->early[i].tid;
+	pid_t tid;
+	int status;
 
-		if (WIFSTOPPED(status) || !task_find(k, tid))
-			continue;
-		k->early[i] = k->early[--k->early_count];
+	while (take_early_death(k, &tid, &status))
 		handle_status(k, tid, status);
-		i = (uint32_t)-1;
-	}
 }
 
 /* Set by the signal that says that the front has died; the one thing a signal handler can reach. */
@@ -194,7 +182,8 @@ static bool allocate(struct keeper *k)
 	k->arenas = calloc(ARENA_MAX, sizeof(*k->arenas));
 	k->tids = calloc(TASK_MAX, sizeof(*k->tids));
 	k->objects = calloc(OBJECT_MAX, sizeof(*k->objects));
-	return k->tasks && k->spaces && k->arenas && k->tids && k->objects;
+	k->early = calloc(EARLY_MAX, sizeof(*k->early));
+	return k->tasks && k->spaces && k->arenas && k->tids && k->objects && k->early;
 }
 
 /* Arenas take a descriptor each. */
@@ -223,8 +212,6 @@ int keeper_run(const struct launch *launch)
 
 	if (!allocate(&k))
 		return 1;
-	if (launch->follow && !launch->no_net && net_filter_build(&k.net_filter) < 0)
-		k.net_filter.count = 0;
 	k.program = start_program(&k);
 	if (k.program < 0)
 		return 1;

@@ -4,6 +4,11 @@
 #include <unistd.h>
 #include "keeper.h"
 
+struct space *space_of(struct keeper *k, const struct task *task)
+{
+	return &k->spaces[task->space];
+}
+
 static uint32_t place_of(pid_t tid)
 {
 	return (uint32_t)tid * 2654435761u % TASK_MAX;
@@ -32,7 +37,8 @@ struct task *task_add(struct keeper *k, pid_t tid, pid_t pid, uint32_t space)
 		return NULL;
 	struct task *task = task_place(k, tid);
 
-	*task = (struct task){ .tid = tid, .pid = pid, .order = k->live, .space = space, .chunk = NO_INDEX, .slot = -1 };
+	*task = (struct task){ .tid = tid, .pid = pid, .order = k->live, .space = space, .chunk = NO_INDEX, .slot = -1,
+			       .sighand = ++k->sighands };
 	k->tids[k->live++] = tid;
 	return task;
 }
@@ -51,18 +57,44 @@ static void task_clear(struct keeper *k, struct task *task)
 	}
 }
 
+static void space_leave(struct keeper *k, uint32_t index)
+{
+	struct space *space = &k->spaces[index];
+
+	if (index == NO_INDEX || --space->tasks)
+		return;
+	if (space->memory_plus_one)
+		close(space->memory_plus_one - 1);
+	space->memory_plus_one = 0;
+	for (uint32_t i = 0; i < space->chunks; i++) {
+		struct arena *arena = &k->arenas[space->arena[i]];
+
+		if (--arena->spaces)
+			continue;
+		munmap(arena->map, ARENA_BYTES);
+		close(arena->fd);
+	}
+	space->chunks = 0;
+}
+
+void task_leave_space(struct keeper *k, struct task *task)
+{
+	if (task->parks_parent)
+		space_of(k, task)->parked--;
+	task->parks_parent = false;
+	space_leave(k, task->space);
+}
+
 void task_remove(struct keeper *k, struct task *task)
 {
-	uint32_t space = task->space;
-
 	task_drop_slot(k, task);
 	ptrace_path_forget(task);
 	pid_t last = k->tids[--k->live];
 
 	k->tids[task->order] = last;
 	task_find(k, last)->order = task->order;
+	task_leave_space(k, task);
 	task_clear(k, task);
-	space_leave(k, space);
 }
 
 void task_rename(struct keeper *k, struct task *task, pid_t tid)
@@ -73,11 +105,6 @@ void task_rename(struct keeper *k, struct task *task, pid_t tid)
 	copy.tid = tid;
 	k->tids[copy.order] = tid;
 	*task_place(k, tid) = copy;
-}
-
-struct space *space_of(struct keeper *k, const struct task *task)
-{
-	return &k->spaces[task->space];
 }
 
 /* Index of an unused space with one task, or NO_INDEX. */
@@ -102,32 +129,13 @@ uint32_t space_copy(struct keeper *k, uint32_t from)
 		return to;
 	k->spaces[to] = k->spaces[from];
 	k->spaces[to].tasks = 1;
+	k->spaces[to].parked = 0;
 	k->spaces[to].memory_plus_one = 0;
 	k->spaces[to].owner = 0;
 	for (uint32_t i = 0; i < k->spaces[from].chunks; i++) {
 		k->arenas[k->spaces[to].arena[i]].spaces++;
 	}
 	return to;
-}
-
-void space_leave(struct keeper *k, uint32_t index)
-{
-	struct space *space = &k->spaces[index];
-
-	if (index == NO_INDEX || --space->tasks)
-		return;
-	if (space->memory_plus_one)
-		close(space->memory_plus_one - 1);
-	space->memory_plus_one = 0;
-	for (uint32_t i = 0; i < space->chunks; i++) {
-		struct arena *arena = &k->arenas[space->arena[i]];
-
-		if (--arena->spaces)
-			continue;
-		munmap(arena->map, ARENA_BYTES);
-		close(arena->fd);
-	}
-	space->chunks = 0;
 }
 
 struct ring_head *task_ring(struct keeper *k, const struct task *task)
@@ -137,23 +145,37 @@ struct ring_head *task_ring(struct keeper *k, const struct task *task)
 	return arena_ring(k->arenas[space_of(k, task)->arena[task->chunk]].map, (uint32_t)task->slot);
 }
 
+static bool is_free(const struct keeper *k, const struct arena *arena, uint32_t slot)
+{
+	uint32_t state = __atomic_load_n(&arena_ring(arena->map, slot)->state, __ATOMIC_ACQUIRE);
+
+	return !(arena->taken & 1u << slot) && (state == RING_FREE || (state == RING_CLOSED && k->control < 0));
+}
+
+static void take(const struct keeper *k, struct arena *arena, uint32_t slot, pid_t tid)
+{
+	struct ring_head *ring = arena_ring(arena->map, slot);
+
+	arena->taken |= 1u << slot;
+	ring->tid = tid;
+	ring->limit = k->launch->ring_bytes;
+	/* The call its former thread died in, or left by exec, is not this one's. */
+	__atomic_store_n(&ring->open_at, 0, __ATOMIC_RELEASE);
+	ring_set_reader(ring, k->control >= 0);
+	__atomic_store_n(&ring->state, RING_USED, __ATOMIC_RELEASE);
+}
+
 bool task_take_slot(struct keeper *k, struct task *task)
 {
 	struct space *space = space_of(k, task);
 
 	for (uint32_t chunk = 0; chunk < space->chunks; chunk++)
 		for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++) {
-			struct ring_head *ring = arena_ring(k->arenas[space->arena[chunk]].map, slot);
-			uint32_t state = __atomic_load_n(&ring->state, __ATOMIC_ACQUIRE);
+			struct arena *arena = &k->arenas[space->arena[chunk]];
 
-			if (state != RING_FREE && !(state == RING_CLOSED && k->control < 0))
+			if (!is_free(k, arena, slot))
 				continue;
-			ring->tid = task->tid;
-			ring->limit = k->launch->ring_bytes;
-			/* The call its former thread died in, or left by exec, is not this one's. */
-			__atomic_store_n(&ring->open_at, 0, __ATOMIC_RELEASE);
-			ring_set_reader(ring, k->control >= 0);
-			__atomic_store_n(&ring->state, RING_USED, __ATOMIC_RELEASE);
+			take(k, arena, slot, task->tid);
 			task->chunk = chunk;
 			task->slot = (int32_t)slot;
 			return true;
@@ -165,8 +187,10 @@ void task_drop_slot(struct keeper *k, struct task *task)
 {
 	struct ring_head *ring = task_ring(k, task);
 
-	if (ring)
+	if (ring) {
+		k->arenas[space_of(k, task)->arena[task->chunk]].taken &= ~(1u << task->slot);
 		__atomic_store_n(&ring->state, RING_CLOSED, __ATOMIC_RELEASE);
+	}
 	task->chunk = NO_INDEX;
 	task->slot = -1;
 }

@@ -23,6 +23,10 @@
 #define CHUNK_ARENA(n)   (CHUNK_ADDRESS(n) + CHUNK_THREADS)
 _Static_assert(CHUNK_THREADS + ARENA_BYTES <= CHUNK_STRIDE, "a chunk fits its stride");
 
+/* Trampolines of rewritten sites lie near the files they serve. */
+#define REGION_MAX 4u
+#define REGION_BYTES 0x20000u
+
 #define SIGFRAME_MASK 296 /* offset of uc_sigmask in the ucontext that rt_sigreturn finds at the stack pointer */
 
 #define VIA_DEPTH 16u
@@ -84,12 +88,13 @@ _Static_assert(__builtin_offsetof(struct ring_head, selector) == 32, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_vdso, args) == 40, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, gadget_sp) == 680, "entry.S");
 
-/* At AGENT_DATA, written once by the keeper. */
+/* At AGENT_DATA, written by the keeper only. */
 struct agent_config {
 	uint32_t string_limit;
 	uint32_t fd_paths;
 	uint32_t no_via; /* wrappers only jump: set by the keeper when %gs is not ours in every thread */
 	uint32_t vdso;   /* record what the vDSO answers */
+	uint64_t regions[REGION_MAX]; /* where trampolines lie; 0: unused */
 };
 _Static_assert(__builtin_offsetof(struct agent_config, no_via) == 8, "entry.S");
 
