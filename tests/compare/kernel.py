@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Compares a trace with what the kernel itself counted.
 
-    kernel.py NAME...    runs workloads of compare.py, programs (a path) or shell commands (with a space) under vtrace -f,
-                         while the kernel's raw_syscalls tracepoints record the same threads
+    kernel.py NAME...    runs workloads of compare.py, programs (a path), shell commands (with a space) or programs of
+                         tests/real (real_NAME) under vtrace -f, while the kernel's raw_syscalls tracepoints record the same threads
     kernel.py --list     the workloads
 
 Thread by thread the numbers and results of all syscalls must be equal and in the same order. The only calls the trace may
@@ -19,7 +19,9 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../real"))
 import compare # pylint: disable=wrong-import-position
+import real # pylint: disable=wrong-import-position
 import tracefs # pylint: disable=wrong-import-position
 
 SKIP = 77
@@ -267,6 +269,24 @@ class Program(compare.Run):
         super().__init__("program")
 
 
+class RealProgram(compare.Run):
+    """real_NAME: NAME of tests/real/real.py."""
+    def __init__(self, name):
+        program = real.PROGRAMS[name.removeprefix("real_")]
+        compare.WORKLOADS[name] = (["sh", "-c", program.script], lambda cwd, env: real.write_files(program, cwd), False)
+        super().__init__(name)
+        self.env["PATH"] += real.SERVERS
+        self.missing = real.missing(program)
+
+
+def make_run(name):
+    if name.startswith("real_"):
+        return RealProgram(name)
+    if name in COMMANDS or "/" in name or " " in name:
+        return Program(COMMANDS.get(name, name))
+    return compare.Run(name)
+
+
 def run_once(args, run, kib):
     """(events, path of the trace), or None when the buffer was too small."""
     tracing = tracefs.Tracing(kib)
@@ -283,7 +303,7 @@ def run_once(args, run, kib):
 
 
 def kernel_command(args, name):
-    run = Program(COMMANDS.get(name, name)) if name in COMMANDS or "/" in name or " " in name else compare.Run(name)
+    run = make_run(name)
     kib, result = FIRST_KIB, None
     while not result:
         if kib > LAST_KIB:
@@ -317,6 +337,10 @@ def main():
     if args.list:
         print("\n".join([*compare.WORKLOADS, *COMMANDS]))
         return 0
+    missing = [RealProgram(name).missing for name in args.name if name.startswith("real_")]
+    if any(missing):
+        print("skipped: not installed: " + " ".join(missing))
+        return SKIP
     try:
         results = [kernel_command(args, name) for name in args.name or [*compare.WORKLOADS, *COMMANDS]]
     except tracefs.Unavailable as reason:
