@@ -33,6 +33,7 @@ AGENT_BASE = 0x551000000000
 AGENT_END = AGENT_BASE + 0x1000000 + 512 * 0x200000
 CLOSE, MMAP, SIGACTION, EXECVE, EXECVEAT, MEMFD = 3, 9, 13, 59, 322, 319
 RESTART_SYSCALL = 219
+NOT_MADE = -38  # what a call's result is until something else is put there
 BIRTHS = {56, 57, 58, 435}
 GETPID, GETTID, QUEUE = 39, 186, 297
 MAP_FIXED_NOREPLACE = 0x100000
@@ -182,11 +183,14 @@ def compare_thread(tid, theirs, ours, counts):
     for number, call in enumerate(theirs):
         if agent.take(call):
             continue
-        if not call.began and is_restart(call.result):
-            counts["(a signal met it before the net saw it: made again)"] += 1
-            continue
         if at < len(ours) and equal(call, ours[at]):
             at += 1
+            continue
+        if not call.began and is_restart(call.result) and not call.last:
+            counts["(a signal met it before the net saw it: made again)"] += 1
+            continue
+        if at == len(ours) and call.last and not call.began and call.result == NOT_MADE:
+            counts["(killed in a thread's stop before the call: nobody saw it)"] += 1
             continue
         if made_again(call, theirs[number + 1:number + 2]):
             counts["(no stop: made again inside the agent, one call in the trace)"] += 1
