@@ -54,8 +54,9 @@ static _Noreturn void run_keeper(const struct keeper_process *keeper, const stru
 
 	close(keeper->socket);
 	close(keeper->signals);
-	if (keeper->output >= 0)
-		close(keeper->output);
+	for (uint32_t i = 0; i < keeper->output_count; i++)
+		if (keeper->outputs[i] >= 0)
+			close(keeper->outputs[i]);
 	sigprocmask(SIG_SETMASK, &keeper->old_mask, NULL);
 	apply_environment(options);
 	_exit(keeper_run(&launch));
