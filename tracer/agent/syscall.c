@@ -196,7 +196,8 @@ uint64_t agent_syscall(struct agent_thread *thread)
 		thread->frame.rcx -= 2;
 		return thread->frame.rax;
 	}
-	struct record *rec = ring ? reserve(ring) : 0;
+	bool wanted = !agent_config.filtered || choice_way(&agent_config.choice, thread->frame.rax) == WAY_RECORD;
+	struct record *rec = ring && wanted ? reserve(ring) : 0;
 	struct capture_source from = { .copy = copy_own, .string_limit = agent_config.string_limit,
 				       .fd_path = agent_config.fd_paths ? path_of_fd : 0 };
 	struct mask_change mask;
