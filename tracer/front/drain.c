@@ -69,7 +69,7 @@ static void drain_source(struct drain *drain, struct flow *flow)
 		flow_complete(drain, flow, drain->record);
 	}
 	/* The keeper, too, marks rings abandoned, but it ends the drain first. */
-	if (result != SOURCE_CORRUPT && (drain->ended || !source_disturbed(flow->source)))
+	if (result != SOURCE_CORRUPT && (drain->released || drain->ended || !source_disturbed(flow->source)))
 		return;
 	source_abandon(flow->source);
 	drain->damaged = true;
@@ -400,10 +400,11 @@ uint64_t drain_round(struct drain *drain)
 	return complete_until(drain, now);
 }
 
-void drain_release_rings(const struct drain *drain)
+void drain_release_rings(struct drain *drain)
 {
 	void *arena;
 
+	drain->released = true;
 	for (size_t i = 0; table_next(&drain->arenas, &i, &arena);)
 		for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++)
 			ring_set_reader(arena_ring(((struct front_arena *)arena)->map, slot), 0);

@@ -76,6 +76,7 @@ struct task {
 	bool in_syscall;               /* by_ptrace: between entry and exit */
 	bool notified;                 /* by_ptrace: the net let the call in that it is in */
 	bool starting;                 /* by_ptrace: not yet past the first execve, only that one counts */
+	bool wants_room;               /* its ring is full, and the stop in which it will wait is about to come */
 	bool once;                     /* by_ptrace for one syscall only (int 0x80) */
 	uint64_t sighand;              /* the same in all tasks that share their signal actions */
 	uint64_t blocked;              /* forced signals the program has blocked; forcing unblocks them in the kernel */
@@ -105,6 +106,8 @@ struct keeper {
 	int program_status;
 	int error_pipe;                /* errno of the program's failed first execve */
 	int control;                   /* -1: the front is gone */
+	int children;                  /* signalfd of SIGCHLD */
+	sigset_t program_mask;         /* what the program begins with */
 	int net;                       /* the seccomp net's listener; -1: there is none */
 	struct net_filter net_filter;
 	int net_error;                 /* errno of its installation */
@@ -212,16 +215,18 @@ void forced_resend(struct keeper *k, const struct task *task, const siginfo_t *i
 
 /* room.c */
 #define ROOM_WAIT_NS 100000
-/* The task, in the stop of AGENT_CALL_FULL, is to stay there. False: it is to go on. */
-bool room_wait(struct keeper *k, const struct task *task);
+/* The task, in the stop of AGENT_CALL_FULL, is to be resumed, and stopped once more if there is no room. */
+void room_ask(struct keeper *k, struct task *task);
+/* The task is to stay in the stop for PTRACE_INTERRUPT. False: it is to go on. */
+bool room_wait(struct keeper *k, struct task *task);
 /* Resumes those that have room again. */
 void room_give(struct keeper *k);
 /* Resumes the thread if it is one of them. */
 void room_wait_no_more(struct keeper *k, pid_t tid);
 
 /* net.c */
-/* Before the first wait, in the keeper only: SIGCHLD wakes the waits. */
-void net_open(void);
+/* Before the first child: SIGCHLD wakes the waits. */
+void net_open(struct keeper *k);
 /* Takes the listener out of the stopped child. 0 or -errno. */
 int net_adopt(struct keeper *k, pid_t pid, int fd);
 /* Says so when a net was wanted and there is none. */

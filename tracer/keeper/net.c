@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,21 +18,21 @@
 #define VSYSCALL_PAGE 0xffffffffff600000ull
 #define VSYSCALL_PAGE_MASK (~(uint64_t)4095)
 
-static void on_child(int sig)
+/* SIGCHLD is always blocked, so that none is lost between a look and a wait; and so that it never stops the keeper, whom the
+ * front traces. */
+static void only_child(sigset_t *set)
 {
-	(void)sig; /* only wakes the wait */
+	sigemptyset(set);
+	sigaddset(set, SIGCHLD);
 }
 
-/* SIGCHLD is blocked except while waiting, so that none is lost between a look and a wait. */
-void net_open(void)
+void net_open(struct keeper *k)
 {
-	struct sigaction action = { .sa_handler = on_child };
 	sigset_t set;
 
-	sigaction(SIGCHLD, &action, NULL);
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	only_child(&set);
+	sigprocmask(SIG_BLOCK, &set, &k->program_mask);
+	k->children = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 int net_adopt(struct keeper *k, pid_t pid, int fd)
@@ -152,16 +153,21 @@ static void answer_one(struct keeper *k)
  * to be looked at. */
 static bool wait_net(struct keeper *k)
 {
-	struct pollfd poll = { .fd = k->net, .events = POLLIN };
+	struct pollfd fds[2] = { { .fd = k->net, .events = POLLIN }, { .fd = k->children, .events = POLLIN } };
 	const struct timespec soon = { .tv_nsec = ROOM_WAIT_NS };
-	sigset_t none;
+	struct signalfd_siginfo info;
+	sigset_t blocked;
 
-	sigemptyset(&none);
-	if (ppoll(&poll, 1, k->full_count ? &soon : NULL, &none) <= 0) {
+	only_child(&blocked);
+	if (ppoll(fds, 2, k->full_count ? &soon : NULL, &blocked) <= 0)
+		fds[0].revents = 0;
+	else if (fds[1].revents && read(k->children, &info, sizeof(info)) < 0)
+		fds[1].revents = 0;
+	if (!fds[0].revents) {
 		errno = EINTR;
 		return false;
 	}
-	if (poll.revents & POLLIN) {
+	if (fds[0].revents & POLLIN) {
 		answer_one(k);
 	} else { /* POLLHUP: the last task under the filter is gone */
 		close(k->net);

@@ -53,7 +53,8 @@ static void on_event_stop(struct keeper *k, struct task *task, int sig)
 	net_vsyscall_returned(k, task);
 	leave_interrupted(k, task);
 	if (sig == SIGTRAP) {
-		resume(task, 0);
+		if (!room_wait(k, task))
+			resume(task, 0);
 		return;
 	}
 	send_control(k, (struct control){ .type = MSG_STOP, .pid = task->pid, .tid = task->tid, .value = sig }, NULL, 0, -1);
@@ -214,10 +215,10 @@ int keeper_run(const struct launch *launch)
 		return 1;
 	if (launch->follow && !launch->no_net && net_filter_build(&k.net_filter) < 0)
 		k.net_filter.count = 0;
+	net_open(&k);
 	k.program = start_program(&k);
 	if (k.program < 0)
 		return 1;
-	net_open();
 	ignore_terminal_signals();
 	raise_fd_limit();
 	watch_front();

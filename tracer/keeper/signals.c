@@ -112,8 +112,9 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 	if (regs.rip == AGENT_EXPORT_KEEPER_AFTER) {
 		forced_replay(k, task);
 		answer_agent(k, task, &regs);
-		if (regs.rdi != AGENT_CALL_FULL || !room_wait(k, task))
-			resume(task, 0);
+		if (regs.rdi == AGENT_CALL_FULL)
+			room_ask(k, task);
+		resume(task, 0);
 		return;
 	}
 	if (info->si_arch != AUDIT_ARCH_X86_64) {
@@ -351,13 +352,15 @@ static int step_out(struct keeper *k, struct task *task, struct user_regs_struct
 	return err;
 }
 
-/* In the stub's first instructions: nothing but rsp and, later, rax differs from the program's. */
+/* In the stub's first instructions: nothing but rsp and, later, rax differs from the program's. (rcx and r11 are a syscall's.) */
 static void unenter(struct user_regs_struct *regs, const struct agent_frame *frame)
 {
 	if (regs->rip > AGENT_EXPORT_STUB)
 		regs->rsp = frame->rsp;
 	if (regs->rip >= AGENT_EXPORT_STUB_RAX)
 		regs->rax = frame->rax;
+	if (regs->rip >= AGENT_EXPORT_SITE_SWAPPED && regs->rip < AGENT_EXPORT_SITE_THERE)
+		regs->rcx = regs->r11;
 	regs->rip = regs->rcx - 2;
 	regs->orig_rax = (uint64_t)-1;
 }
@@ -405,7 +408,7 @@ static int leave_code(struct keeper *k, struct task *task, struct user_regs_stru
 		close_open_record(k, task, (int64_t)regs->rax);
 		program_registers(regs, &thread.frame);
 		regs->rip = thread.frame.rcx;
-	} else if (regs->rip < AGENT_EXPORT_STUB_SAVED) {
+	} else if (regs->rip >= AGENT_EXPORT_SITE && regs->rip < AGENT_EXPORT_STUB_SAVED) {
 		bool dispatched = regs->rip >= AGENT_EXPORT_STUB && regs->r11 == CAUGHT_DISPATCH;
 
 		unenter(regs, &thread.frame);

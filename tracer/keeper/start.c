@@ -20,6 +20,7 @@ static _Noreturn void child(const struct keeper *k, int go, int error_pipe)
 	char byte;
 	int err;
 
+	sigprocmask(SIG_SETMASK, &k->program_mask, NULL);
 	while (read(go, &byte, 1) < 0 && errno == EINTR)
 		;
 	close(go);
