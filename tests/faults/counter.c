@@ -2,9 +2,9 @@
  * write(2) each, and tells through shared memory how far it is, so that a test knows what was done when something is killed.
  * HOW: run     to the end
  *      block   wait in pause(2) then, for ever
- *      calls   no writes, but getppid(2) by libc
+ *      calls   no writes, but getppid(2) by libc; then threads and children
  *      raw     the same by a syscall instruction in memory of its own, as compiled at run time
- *      sleep   run, then a second in nanosleep(2), and some more calls
+ *      sleep   run, then a second in nanosleep(2); then threads and children
  *      spawn   run, and the first thread starts a child process (a fork and an exec) at every 16th number */
 #include <fcntl.h>
 #include <pthread.h>
@@ -104,6 +104,29 @@ static void *count(void *argument)
 	return NULL;
 }
 
+static void *call_often(void *argument)
+{
+	for (int i = 0; i < 1000; i++)
+		if (getppid() <= 0)
+			fail("getppid");
+	return argument;
+}
+
+/* Threads that run together, and children. */
+static void multiply(void)
+{
+	pthread_t two[2];
+
+	for (long round = 0; round < 5; round++) {
+		for (int i = 0; i < 2; i++)
+			if (pthread_create(&two[i], NULL, call_often, NULL))
+				fail("pthread_create");
+		for (int i = 0; i < 2; i++)
+			pthread_join(two[i], NULL);
+		spawn(round);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t threads[THREADS];
@@ -134,10 +157,9 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[5], "sleep")) {
 		atomic_store(&shared->blocking, 1);
 		sleep(1);
-		for (int i = 0; i < 100; i++)
-			if (getppid() <= 0)
-				fail("getppid");
 	}
+	if (make_call || !strcmp(argv[5], "sleep"))
+		multiply();
 	printf("counted %ld\n", iterations);
 	fflush(stdout);
 	atomic_store(&shared->finished, 1);

@@ -236,6 +236,10 @@ pid_t net_wait(struct keeper *k, pid_t tid, int *status);
 /* At the stop after a vsyscall, if it is one. */
 void net_vsyscall_returned(struct keeper *k, struct task *task);
 
+/* A signal that comes before the keeper has the notification ends a vsyscall with the kernel's restart code, which nothing
+ * restarts: the call is put back before it. At any stop; *regs are changed and set. */
+void net_vsyscall_again(struct keeper *k, const struct task *task, struct user_regs_struct *regs);
+
 /* let_go.c: true when the task was resumed or is gone. */
 bool let_go_at_dispatch(struct keeper *k, struct task *task, struct user_regs_struct *regs);
 /* At the entry stop of ptrace(2) in a task traced by ptrace. True: it is not our task any more. */

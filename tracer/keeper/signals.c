@@ -468,7 +468,10 @@ void leave_interrupted(struct keeper *k, struct task *task)
 {
 	struct user_regs_struct regs;
 
-	if (task->chunk != NO_INDEX && !ptrace(PTRACE_GETREGS, task->tid, 0, &regs) && was_interrupted(&regs))
+	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
+		return;
+	net_vsyscall_again(k, task, &regs);
+	if (task->chunk != NO_INDEX && was_interrupted(&regs))
 		leave_code(k, task, &regs, NULL);
 }
 
@@ -491,6 +494,7 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 
 	if (ptrace(PTRACE_GETSIGINFO, tid, 0, &info) < 0 || ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
 		return;
+	net_vsyscall_again(k, task, &regs);
 	forced_sync(k, task);
 	if (in_agent(regs.rip) && (sig == SIGSYS || sig == SIGSEGV || sig == SIGBUS))
 		forced_rewind(k, task);
