@@ -86,7 +86,7 @@ static uint64_t filters_of(pid_t tid)
 }
 
 /* Filters beside the net's, and those that we all live under, may kill the calls that a further chunk of rings takes. */
-static bool has_own_filter(const struct keeper *k, pid_t tid)
+bool has_own_filter(const struct keeper *k, pid_t tid)
 {
 	return filters_of(tid) > filters_of(getpid()) + (k->net >= 0);
 }

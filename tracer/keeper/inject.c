@@ -226,7 +226,7 @@ static int map_text(struct keeper *k, struct task *task, uint64_t entry, uint64_
 static int map_data(struct keeper *k, struct task *task, uint64_t stack)
 {
 	struct agent_config config = { .string_limit = k->launch->string_limit, .fd_paths = k->launch->fd_paths,
-				       .vdso = k->launch->vdso };
+				       .vdso = k->launch->vdso, .filtered = has_own_filter(k, task->tid) };
 	struct agent_thread idle = { .self = AGENT_IDLE, .entry = AGENT_EXPORT_PLAIN };
 	struct batch_call map = { SYS_mmap, { AGENT_DATA, AGENT_DATA_MAX, PROT_READ | PROT_WRITE,
 				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0 }, 0 };

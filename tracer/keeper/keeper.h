@@ -188,6 +188,7 @@ void tell_mapping(struct keeper *k, struct task *task, uint64_t start, uint64_t 
 /* birth.c: fork, vfork, clone, exec events */
 void on_birth(struct keeper *k, struct task *parent, int event);
 void on_exec(struct keeper *k, pid_t pid);
+bool has_own_filter(const struct keeper *k, pid_t tid);
 
 /* forced.c: keeps the program's mask and actions for forced signals, which forcing changes in the kernel. */
 /* `child` is new; `flags` of the clone that made it. */
@@ -244,6 +245,8 @@ void net_vsyscall_again(struct keeper *k, const struct task *task, struct user_r
 bool let_go_at_dispatch(struct keeper *k, struct task *task, struct user_regs_struct *regs);
 /* At the entry stop of ptrace(2) in a task traced by ptrace. True: it is not our task any more. */
 bool let_go_at_entry(struct keeper *k, struct task *task, const uint64_t args[6]);
+/* The task is about to make this call: when it may bring a seccomp filter, the agent makes no call of its own any more. */
+void note_filter(struct keeper *k, const struct task *task, uint64_t nr, uint64_t first);
 /* The wrappers bound in this address space become plain jumps: %gs is not ours in all its threads. */
 void stop_noting(struct keeper *k, pid_t tid);
 

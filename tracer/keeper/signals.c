@@ -124,6 +124,7 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 	if (let_go_at_dispatch(k, task, &regs))
 		return;
 	forced_note(k, task, &regs);
+	note_filter(k, task, regs.rax, regs.rdi);
 	rewrite_dispatched(k, task, regs.rip - 2);
 	regs.rcx = regs.rip;
 	regs.r11 = CAUGHT_DISPATCH;
