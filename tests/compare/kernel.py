@@ -34,7 +34,6 @@ FUTEX, RESTART_SYSCALL = 202, 219
 BIRTHS = {56, 57, 58, 435}
 GETPID, GETTID, QUEUE = 39, 186, 297
 MAP_FIXED_NOREPLACE = 0x100000
-TRAMPOLINES = 0x20000
 
 
 def in_agent(address):
@@ -42,18 +41,17 @@ def in_agent(address):
 
 
 class Call:
-    """What the kernel saw. `result` None: it never came back. `last`: its thread died in it or right behind it."""
-    def __init__(self, nr, args):
-        self.nr, self.args, self.result, self.last = nr, args, None, False
+    """What the kernel saw. `result` None: it never came back. `last`: its thread died in it or right behind it. `began`: a
+    filter let it in."""
+    def __init__(self, nr, args, began=True):
+        self.nr, self.args, self.result, self.last, self.began = nr, args, None, False, began
 
 
 # Calls that the keeper makes in a thread, each with what tells it: (name, is it one, given the agent's open descriptor).
 AGENT_CALLS = (
-    ("mmap of the agent's text, data and threads", lambda call, fd: call.nr == MMAP and in_agent(call.args[0]) and
-     call.args[3] & MAP_FIXED_NOREPLACE and call.args[3] & 3 == 2),
-    ("mmap of trampolines", lambda call, fd: call.nr == MMAP and call.args[1] == TRAMPOLINES and call.args[2] == 5 and
-     call.args[3] == 0x104022),  # private, anonymous, fixed without replacing, without reserve: keeper/rewrite.c
-    ("memfd_create of the rings", lambda call, fd: call.nr == MEMFD and in_agent(call.args[0])),
+    ("mmap of the agent's text, data, threads and trampolines", lambda call, fd: call.nr == MMAP and
+     call.args[3] & MAP_FIXED_NOREPLACE and call.args[5] == AGENT_BASE),  # the mark: keeper/inject.c
+    ("memfd_create of the rings", lambda call, fd: call.nr == MEMFD and call.args[5] == AGENT_BASE),
     ("mmap of the rings", lambda call, fd: call.nr == MMAP and in_agent(call.args[0]) and
      call.args[3] & MAP_FIXED_NOREPLACE and call.args[4] == fd),
     ("close of the rings' descriptor", lambda call, fd: call.nr == CLOSE and call.args[0] == fd),
@@ -104,7 +102,7 @@ def kernel_calls(events):
             opened.pop(event.tid).result = event.result
         elif calls[event.tid] or not (event.nr in BIRTHS and event.result == 0):
             # Beginnings come behind the filters of seccomp: one of the program's answered.
-            calls[event.tid].append(Call(event.nr, (0,) * 6))
+            calls[event.tid].append(Call(event.nr, (0,) * 6, began=False))
             calls[event.tid][-1].result = event.result
     return calls, problems
 
@@ -167,9 +165,13 @@ def equal(call, event):
     return call.nr == event["nr"] and (event["state"] == "unavailable" or same_result(result, call.result) or result is None and call.last)
 
 
+def is_restart(result):
+    return result is not None and -516 <= result <= -512
+
+
 def made_again(call, following):
     """Interrupted without any stop, by the freezer or by a stop that SIGCONT undid, and made again by the kernel: a known gap."""
-    return call.result is not None and -516 <= call.result <= -512 and following and \
+    return is_restart(call.result) and following and \
         following[0].nr in (call.nr, RESTART_SYSCALL) and following[0].args[0] == call.args[0]
 
 
@@ -178,6 +180,9 @@ def compare_thread(tid, theirs, ours, counts):
     agent, at = AgentCalls(counts), 0
     for number, call in enumerate(theirs):
         if agent.take(call):
+            continue
+        if not call.began and is_restart(call.result):
+            counts["(a signal met it before the net saw it: made again)"] += 1
             continue
         if at < len(ours) and equal(call, ours[at]):
             at += 1

@@ -62,7 +62,7 @@ class Oracle(unittest.TestCase):
 
     def test_the_agents_calls_are_known_by_their_arguments(self):
         base = kernel.AGENT_BASE
-        calls = [(9, (base, 0x40000, 5, 0x100022, 2**64 - 1, 0), base), (319, (base + 0x1000000, 1, 0, 0, 0, 0), 3),
+        calls = [(9, (base, 0x40000, 5, 0x100022, 2**64 - 1, base), base), (319, (0x400000, 1, 0, 0, 0, base), 3),
                  (9, (base + 0x1040000, 0x110000, 3, 0x100001, 3, 0), base + 0x1040000), (3, (3, 0, 0, 0, 0, 0), 0)]
         events = []
         for nr, args, result in calls:

@@ -122,6 +122,15 @@ agent_export_stub_stop:
 	.globl agent_export_stub_end
 agent_export_stub_end:
 
+/* Where a fresh image begins, with the agent's stack pointer and edi = the descriptor of its rings, which it gives back; its
+ * first registers are in the frame. */
+	.globl agent_export_begin
+agent_export_begin:
+	movl $3, %eax                /* close */
+	syscall
+	xorl %eax, %eax
+	jmp agent_export_stub_return
+
 /* long agent_gadget(void): the program's own syscall, with its argument registers, and with its stack pointer: sigaltstack
  * looks at that. A child that clone or fork makes here
  * never runs the rest: the keeper gives it the program's registers at its first stop. */
@@ -184,10 +193,6 @@ agent_export_keeper_after:
 
 	.section .text.entry, "ax"
 
-	.globl agent_export_name
-agent_export_name:
-	.asciz "vtrace"              /* of the arenas' memory files */
-
 /* For the keeper (keeper/batch.c): makes the syscalls of a table at rbx, rows of number, six arguments, result; a negative
  * number ends it. -2 as the fifth argument is the result before. Position-independent: it also runs outside the agent. */
 	.globl agent_export_batch
@@ -209,6 +214,9 @@ agent_export_batch:
 	addq $64, %rbx
 	jmp agent_export_batch
 1:	int3
+	.globl agent_export_name
+agent_export_name:
+	.asciz "vtrace"              /* of the arenas' memory files */
 	.globl agent_export_batch_end
 agent_export_batch_end:
 

@@ -69,7 +69,7 @@ static void drain_source(struct drain *drain, struct flow *flow)
 		flow_complete(drain, flow, drain->record);
 	}
 	/* The keeper, too, marks rings abandoned, but it ends the drain first. */
-	if (result != SOURCE_CORRUPT && (drain->released || drain->ended || !source_disturbed(flow->source)))
+	if (result != SOURCE_CORRUPT && (drain->ended || !source_disturbed(flow->source)))
 		return;
 	source_abandon(flow->source);
 	drain->damaged = true;
@@ -280,6 +280,10 @@ static void on_record(struct drain *drain, const struct control *head, const cha
 	memcpy(drain->record, payload, head->payload);
 	if (!record_valid(drain->record, head->payload))
 		return;
+	if (flow->source) { /* the thread's own records are older: the ring may have got some since its turn */
+		drain_source(drain, flow);
+		memcpy(drain->record, payload, head->payload);
+	}
 	if (head->value)
 		flow_complete(drain, flow, drain->record);
 	else
@@ -347,6 +351,15 @@ static int received_fd(struct msghdr *msg)
 	return fd;
 }
 
+static void release_rings(const struct drain *drain)
+{
+	void *arena;
+
+	for (size_t i = 0; table_next(&drain->arenas, &i, &arena);)
+		for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++)
+			ring_set_reader(arena_ring(((struct front_arena *)arena)->map, slot), 0);
+}
+
 /* False when nothing more is there now. */
 static bool receive(struct drain *drain)
 {
@@ -361,6 +374,7 @@ static bool receive(struct drain *drain)
 	if (got < 0 && errno == EAGAIN)
 		return false;
 	if (got <= 0) {
+		release_rings(drain); /* at once: every dispatched call is deadly now */
 		drain->ended = true;
 		return false;
 	}
@@ -398,16 +412,6 @@ uint64_t drain_round(struct drain *drain)
 	while (!drain->ended && receive(drain))
 		;
 	return complete_until(drain, now);
-}
-
-void drain_release_rings(struct drain *drain)
-{
-	void *arena;
-
-	drain->released = true;
-	for (size_t i = 0; table_next(&drain->arenas, &i, &arena);)
-		for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++)
-			ring_set_reader(arena_ring(((struct front_arena *)arena)->map, slot), 0);
 }
 
 void drain_finish(struct drain *drain)

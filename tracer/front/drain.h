@@ -29,7 +29,6 @@ struct drain {
 	bool busy;                  /* something came in the last round */
 	bool damaged;               /* a ring was spoilt: the trace lacks calls */
 	bool crowded;               /* and a ring was well filled: do not sleep */
-	bool released;              /* the rings have no reader any more, officially */
 	bool ended;                 /* MSG_FINISHED, MSG_FAILED, or the keeper is gone */
 	bool finished, failed;      /* which */
 	struct control last;        /* that message */
@@ -43,8 +42,6 @@ void drain_open(struct drain *drain, int socket, struct merge *merge);
 void drain_close(struct drain *drain);
 /* One round over all rings and the socket. Moments up to the returned time are all there. */
 uint64_t drain_round(struct drain *drain);
-/* The keeper is killed: no ring's thread is to wait for anything any more. */
-void drain_release_rings(struct drain *drain);
 /* After the last round: calls still open are told as such. */
 void drain_finish(struct drain *drain);
 

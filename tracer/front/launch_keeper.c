@@ -1,7 +1,5 @@
 #include <errno.h>
 #include <string.h>
-#include <stdio.h>
-#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -54,7 +52,6 @@ static _Noreturn void run_keeper(const struct keeper_process *keeper, const stru
 
 	close(keeper->socket);
 	close(keeper->signals);
-	close(keeper->children);
 	if (keeper->output >= 0)
 		close(keeper->output);
 	sigprocmask(SIG_SETMASK, &keeper->old_mask, NULL);
@@ -77,95 +74,26 @@ static int open_sockets(int ends[2])
 	return 0;
 }
 
-static int open_signals(struct keeper_process *keeper)
-{
-	sigset_t forwarded, children;
-
-	forwarded_signals(&forwarded);
-	sigemptyset(&children);
-	sigaddset(&children, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &forwarded, &keeper->old_mask);
-	sigprocmask(SIG_BLOCK, &children, NULL);
-	keeper->signals = fd_above_stdio(signalfd(-1, &forwarded, SFD_CLOEXEC | SFD_NONBLOCK));
-	keeper->children = fd_above_stdio(signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK));
-	return keeper->signals < 0 || keeper->children < 0 ? errno : 0;
-}
-
-static bool is_traced(void)
-{
-	FILE *status = fopen("/proc/self/status", "re");
-	char line[256];
-	int tracer = 0;
-
-	while (status && fgets(line, sizeof(line), status))
-		if (sscanf(line, "TracerPid: %d", &tracer) == 1)
-			break;
-	if (status)
-		fclose(status);
-	return tracer;
-}
-
-/* A keeper that is killed must not leave its tracees before we have switched user dispatch off in them: we trace it, for the stop
- * on its way out only. Not where another tracer follows us, which has it already, or would lose it. */
-static void watch(struct keeper_process *keeper)
-{
-	keeper->watched = !is_traced() && !ptrace(PTRACE_SEIZE, keeper->pid, 0, PTRACE_O_TRACEEXIT);
-}
-
-/* Other stops are for signals, and passed over. */
-static void resume(const struct keeper_process *keeper, int status)
-{
-	int sig = WSTOPSIG(status);
-
-	if (status >> 16 == PTRACE_EVENT_STOP && sig != SIGTRAP)
-		ptrace(PTRACE_LISTEN, keeper->pid, 0, 0);
-	else
-		ptrace(PTRACE_CONT, keeper->pid, 0, status >> 16 ? 0 : sig);
-}
-
-bool keeper_is_ending(struct keeper_process *keeper)
-{
-	struct signalfd_siginfo info;
-	siginfo_t child = { 0 };
-	int status;
-
-	while (read(keeper->children, &info, sizeof(info)) > 0)
-		;
-	while (keeper->watched && !waitid(P_PID, (id_t)keeper->pid, &child, WSTOPPED | WNOHANG | __WALL) && child.si_pid) {
-		status = child.si_status << 8 | 0x7f;
-		if (child.si_status >> 8 == PTRACE_EVENT_EXIT)
-			return true;
-		resume(keeper, status);
-		child.si_pid = 0;
-	}
-	return false;
-}
-
-void keeper_let_end(const struct keeper_process *keeper)
-{
-	ptrace(PTRACE_CONT, keeper->pid, 0, 0);
-}
-
 int keeper_launch(struct keeper_process *keeper, const struct options *options, const char *program)
 {
+	sigset_t forwarded;
 	int ends[2], err = open_sockets(ends);
 
 	if (err)
 		return err;
+	forwarded_signals(&forwarded);
+	sigprocmask(SIG_BLOCK, &forwarded, &keeper->old_mask);
 	keeper->socket = ends[0];
-	err = open_signals(keeper);
-	if (err)
-		return err;
+	keeper->signals = fd_above_stdio(signalfd(-1, &forwarded, SFD_CLOEXEC | SFD_NONBLOCK));
+	if (keeper->signals < 0)
+		return errno;
 	keeper->pid = fork();
 	if (!keeper->pid)
 		run_keeper(keeper, options, program, ends[1]);
 	err = errno;
 	close(ends[1]);
 	signal(SIGPIPE, SIG_IGN);
-	if (keeper->pid < 0)
-		return err;
-	watch(keeper);
-	return 0;
+	return keeper->pid < 0 ? err : 0;
 }
 
 void keeper_forward_signals(const struct keeper_process *keeper, int32_t program)
@@ -179,15 +107,8 @@ void keeper_forward_signals(const struct keeper_process *keeper, int32_t program
 
 void keeper_wait(const struct keeper_process *keeper)
 {
-	int status = 0;
-	pid_t got;
-
-	while ((got = waitpid(keeper->pid, &status, __WALL)) >= 0 || errno == EINTR) {
-		if (got > 0 && !WIFSTOPPED(status))
-			return;
-		if (got > 0)
-			resume(keeper, status);
-	}
+	while (waitpid(keeper->pid, NULL, 0) < 0 && errno == EINTR)
+		;
 }
 
 int end_like(int wait_status)

@@ -3,7 +3,6 @@
 #define VTRACE_FRONT_LAUNCH_KEEPER_H
 
 #include <signal.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include "options.h"
@@ -12,8 +11,6 @@ struct keeper_process {
 	pid_t pid;
 	int socket;     /* ours, not blocking */
 	int signals;    /* signalfd */
-	int children;   /* signalfd of SIGCHLD */
-	bool watched;   /* we trace it, to be there when it is killed */
 	int output;     /* the trace's, to be closed in the keeper; -1: none */
 	sigset_t old_mask;
 };
@@ -22,9 +19,6 @@ struct keeper_process {
 int keeper_launch(struct keeper_process *keeper, const struct options *options, const char *program);
 /* Hands signals sent to vtrace on to the program. The terminal's were sent to the whole process group already. */
 void keeper_forward_signals(const struct keeper_process *keeper, int32_t program);
-/* True: it is on its way out, and waits for keeper_let_end before it leaves its tracees alone. */
-bool keeper_is_ending(struct keeper_process *keeper);
-void keeper_let_end(const struct keeper_process *keeper);
 void keeper_wait(const struct keeper_process *keeper);
 /* Ends vtrace as the program ended. Returns the status to exit with where it did not die of a signal. */
 int end_like(int wait_status);

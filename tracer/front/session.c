@@ -166,23 +166,13 @@ static long next_wait_ns(struct session *session, long wait_ns)
 
 static void wait_for_more(struct session *session, long *wait_ns)
 {
-	struct pollfd fds[3] = { { .fd = session->keeper.socket, .events = POLLIN },
-				 { .fd = session->keeper.signals, .events = POLLIN },
-				 { .fd = session->keeper.children, .events = POLLIN } };
+	struct pollfd fds[2] = { { .fd = session->keeper.socket, .events = POLLIN },
+				 { .fd = session->keeper.signals, .events = POLLIN } };
 
 	*wait_ns = next_wait_ns(session, *wait_ns);
 	if (session->drain.program <= 0)
 		fds[1].fd = -1; /* its signals wait until there is a program */
-	ppoll(fds, 3, &(struct timespec){ .tv_nsec = *wait_ns }, NULL);
-}
-
-/* When it has not said that all is over, it was killed. */
-static void let_keeper_end(struct session *session)
-{
-	drain_round(&session->drain);
-	if (!session->drain.ended)
-		drain_release_rings(&session->drain);
-	keeper_let_end(&session->keeper);
+	ppoll(fds, 2, &(struct timespec){ .tv_nsec = *wait_ns }, NULL);
 }
 
 static void trace(struct session *session)
@@ -197,11 +187,7 @@ static void trace(struct session *session)
 			break;
 		wait_for_more(session, &wait_ns);
 		keeper_forward_signals(&session->keeper, session->drain.program);
-		if (keeper_is_ending(&session->keeper))
-			let_keeper_end(session);
 	}
-	if (!session->drain.finished && !session->drain.failed)
-		drain_release_rings(&session->drain);
 	drain_round(&session->drain);
 	drain_finish(&session->drain);
 	report_until(session, UINT64_MAX);
@@ -240,7 +226,6 @@ static int close_session(struct session *session, const char *program)
 		net_heir_serve(session->drain.net);
 	close(session->keeper.socket);
 	close(session->keeper.signals);
-	close(session->keeper.children);
 	drain_close(&session->drain);
 	merge_close(&session->merge);
 	return status;

@@ -46,28 +46,29 @@ static int start(struct keeper *k, pid_t tid, uint64_t code, uint64_t table)
 	return run_to_trap(k, tid);
 }
 
-int batch_run(struct keeper *k, pid_t tid, uint64_t code, uint64_t stack, struct batch_call *calls, uint32_t count)
+static int run_table(struct keeper *k, pid_t tid, uint64_t code, uint64_t stack, struct batch_call *calls, uint32_t count)
 {
 	struct table table = { 0 };
 	uint64_t at = (stack - BATCH_STACK) & ~63ull;
+	size_t bytes = (count + 1) * sizeof(table.rows[0]);
 
 	for (uint32_t i = 0; i < count; i++) {
 		table.rows[i].nr = (uint64_t)calls[i].nr;
 		memcpy(table.rows[i].args, calls[i].args, sizeof(calls[i].args));
 	}
 	table.rows[count].nr = (uint64_t)-1;
-	if (tracee_write(k, tid, at, &table, sizeof(table)))
-		return -ENOTSUP;
-	int err = start(k, tid, code, at);
+	int err = tracee_write(k, tid, at, &table, bytes);
 
 	if (!err)
-		err = tracee_read(k, tid, at, &table, sizeof(table));
+		err = start(k, tid, code, at);
+	if (!err)
+		err = tracee_read(k, tid, at, &table, bytes);
 	for (uint32_t i = 0; !err && i < count; i++)
 		calls[i].result = (long)table.rows[i].result;
 	return err;
 }
 
-int batch_run_borrowed(struct keeper *k, pid_t tid, uint64_t code, uint64_t stack, struct batch_call *call)
+int batch_run(struct keeper *k, pid_t tid, uint64_t code, uint64_t stack, struct batch_call *calls, uint32_t count)
 {
 	const uint8_t *routine = agent_image + (AGENT_EXPORT_BATCH - AGENT_BASE);
 	uint8_t saved[AGENT_EXPORT_BATCH_END - AGENT_EXPORT_BATCH];
@@ -75,7 +76,7 @@ int batch_run_borrowed(struct keeper *k, pid_t tid, uint64_t code, uint64_t stac
 
 	if (err || (err = tracee_write(k, tid, code, routine, sizeof(saved))))
 		return err;
-	err = batch_run(k, tid, code, stack, call, 1);
+	err = run_table(k, tid, code, stack, calls, count);
 	int restored = tracee_write(k, tid, code, saved, sizeof(saved));
 
 	return err ? err : restored;

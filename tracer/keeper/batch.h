@@ -12,11 +12,9 @@ struct keeper;
 
 struct batch_call { long nr; uint64_t args[6]; long result; };
 
-/* The stopped tracee runs the agent's batch routine, at `code`. The table lies below `stack`, the program's stack pointer
- * at its first instruction. SIGTRAP must not be blocked, and comes back reset when it was ignored; all other signals blocked. Registers
- * are left changed. 0, -ENOTSUP when nothing was done, or -errno; the results are in `calls`. */
+/* The tracee, stopped in a fresh image before its first instruction, runs the agent's batch routine, which stands at `code` for
+ * that long. The table lies below `stack`, the program's stack pointer. SIGTRAP must not be blocked, and comes back reset when it
+ * was ignored; all other signals blocked. Registers are left changed. 0 or -errno; the results are in `calls`. */
 int batch_run(struct keeper *k, pid_t tid, uint64_t code, uint64_t stack, struct batch_call *calls, uint32_t count);
-/* One call, before the agent is there: the routine stands at `code` for that long. */
-int batch_run_borrowed(struct keeper *k, pid_t tid, uint64_t code, uint64_t stack, struct batch_call *call);
 
 #endif

@@ -86,7 +86,7 @@ static uint64_t filters_of(pid_t tid)
 }
 
 /* Filters beside the net's, and those that we all live under, may kill the calls that a further chunk of rings takes. */
-bool has_own_filter(const struct keeper *k, pid_t tid)
+static bool has_own_filter(const struct keeper *k, pid_t tid)
 {
 	return filters_of(tid) > filters_of(getpid()) + (k->net >= 0);
 }
@@ -94,7 +94,7 @@ bool has_own_filter(const struct keeper *k, pid_t tid)
 static int enter_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
 	uint64_t mask, all = ~0ull;
-	int err = task_enter_agent(k, task, regs);
+	int err = task_enter_agent(k, task, regs, NULL);
 
 	if (err != -ENOSPC || has_own_filter(k, task->tid))
 		return err;
@@ -102,7 +102,7 @@ static int enter_agent(struct keeper *k, struct task *task, struct user_regs_str
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(all), &all);
 	err = inject_chunk(k, task);
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
-	return err ? err : task_enter_agent(k, task, regs);
+	return err ? err : task_enter_agent(k, task, regs, NULL);
 }
 
 static void give_agent(struct keeper *k, struct task *task, const struct birth_call *call)
@@ -189,6 +189,8 @@ void on_birth(struct keeper *k, struct task *parent, int event)
 	}
 	if (shares)
 		k->spaces[space].tasks++;
+	task->parks_parent = shares && event == PTRACE_EVENT_VFORK;
+	k->spaces[space].parked += task->parks_parent;
 	forced_born(k, &source, task, call.flags);
 	task->blocked = source.blocked;
 	task->by_ptrace = source.by_ptrace;
@@ -241,6 +243,14 @@ static void new_image(struct keeper *k, struct task *task)
 						  .arena = space_of(k, task)->arena[task->chunk] }, NULL, 0, -1);
 }
 
+/* False: the thread has run meanwhile, for the keeper. */
+static bool at_exec_event(pid_t tid)
+{
+	siginfo_t info;
+
+	return !ptrace(PTRACE_GETSIGINFO, tid, 0, &info) && info.si_code >> 8 == PTRACE_EVENT_EXEC;
+}
+
 void on_exec(struct keeper *k, pid_t pid)
 {
 	unsigned long former = (unsigned long)pid;
@@ -252,11 +262,13 @@ void on_exec(struct keeper *k, pid_t pid)
 		return;
 	uint32_t space = space_new(k);
 
+	if (space != NO_INDEX && task->space != NO_INDEX)
+		k->spaces[space].filtered = space_of(k, task)->filtered;
 	if (task->starting)
 		net_missing(k, task);
 	task_drop_slot(k, task);
 	ptrace_path_forget(task);
-	space_leave(k, task->space);
+	task_leave_space(k, task);
 	task->space = space;
 	task->starting = false;
 	task->once = false;
@@ -266,9 +278,9 @@ void on_exec(struct keeper *k, pid_t pid)
 		resume(task, 0);
 		return;
 	}
-	/* execve has not returned yet: only after its exit stop are the registers those of the image. */
-	if (run_to_syscall_stop(k, pid) < 0)
-		return;
 	new_image(k, task);
+	/* By ptrace, what comes next must be the program's first call, not execve's return. */
+	if (task->by_ptrace && at_exec_event(pid) && run_to_syscall_stop(k, pid) < 0)
+		return;
 	resume(task, 0);
 }

@@ -112,11 +112,9 @@ void forced_born(struct keeper *k, const struct task *parent, struct task *child
 		clear_handlers(to);
 }
 
-/* A new image keeps the mask, and ignored signals. */
-void forced_inherited(struct keeper *k, struct task *task, uint64_t mask)
+void forced_inherited(struct keeper *k, struct task *task, uint64_t mask, uint64_t ignored)
 {
 	static const int forced[FORCED_COUNT] = { SIGSYS, SIGSEGV, SIGBUS };
-	uint64_t ignored = status_number(task->tid, "SigIgn:", 16);
 
 	task->blocked = mask & FORCED;
 	for (uint32_t i = 0; i < FORCED_COUNT; i++)

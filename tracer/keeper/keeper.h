@@ -12,7 +12,6 @@
 #include "control.h"
 #include "launch.h"
 #include "record.h"
-#include "net_filter.h"
 #include "objects.h"
 #include "rewrite.h"
 
@@ -58,8 +57,10 @@ struct guest {
 /* One address space (mm). Threads and vfork children share it. */
 struct space {
 	uint32_t tasks;
+	uint32_t parked;               /* of those: they wait in the kernel for a vfork child, which is another one */
 	int memory_plus_one;           /* /proc/PID/mem of one of its threads, kept open; 0: not yet */
 	struct rewriting rewriting;
+	bool filtered;                 /* the program has asked for a seccomp filter, here or before an exec */
 	uint64_t owner;                /* whose `actions` these are: a task's sighand; 0: of the first that asks */
 	struct signal_actions actions;
 	uint32_t chunks;
@@ -72,6 +73,7 @@ struct task {
 	uint32_t space;
 	uint32_t chunk;                /* where its thread block lies; NO_INDEX: no agent */
 	int32_t slot;
+	bool parks_parent;             /* a vfork child in its parent's memory */
 	bool by_ptrace;                /* syscalls are seen by PTRACE_SYSCALL stops */
 	bool in_syscall;               /* by_ptrace: between entry and exit */
 	bool notified;                 /* by_ptrace: the net let the call in that it is in */
@@ -106,10 +108,7 @@ struct keeper {
 	int program_status;
 	int error_pipe;                /* errno of the program's failed first execve */
 	int control;                   /* -1: the front is gone */
-	int children;                  /* signalfd of SIGCHLD */
-	sigset_t program_mask;         /* what the program begins with */
 	int net;                       /* the seccomp net's listener; -1: there is none */
-	struct net_filter net_filter;
 	int net_error;                 /* errno of its installation */
 	long starting_nr;              /* the call the child makes before its execve */
 	pid_t remote_tid;              /* makes a call on the keeper's behalf; else 0 */
@@ -137,7 +136,8 @@ void task_remove(struct keeper *k, struct task *task);
 void task_rename(struct keeper *k, struct task *task, pid_t tid);
 uint32_t space_new(struct keeper *k);
 uint32_t space_copy(struct keeper *k, uint32_t from);
-void space_leave(struct keeper *k, uint32_t space);
+/* The caller gives it another space, or removes it. */
+void task_leave_space(struct keeper *k, struct task *task);
 struct space *space_of(struct keeper *k, const struct task *task);
 struct ring_head *task_ring(struct keeper *k, const struct task *task);
 /* A free ring in the chunks of the task's space; false when all are taken. */
@@ -162,6 +162,10 @@ long remote_syscall(struct keeper *k, pid_t tid, uint64_t at, long nr, const uin
 long remote_call(struct keeper *k, const struct task *task, long nr, const uint64_t args[6]);
 
 /* rewrite.c */
+/* Where a text at `near` would have its trampolines; 0: nowhere at once. */
+uint64_t rewrite_place(uint64_t near);
+/* They have been mapped there, REGION_BYTES. */
+void rewrite_region(struct space *space, uint64_t start);
 /* `task` has mapped [start, start + bytes) of `file` (a path the keeper can open) from file offset `offset` on, executable and
  * private, and nobody has run it. At a stop where remote_call works. */
 void rewrite_mapped(struct keeper *k, struct task *task, const char *file, uint64_t start, uint64_t bytes, uint64_t offset);
@@ -175,11 +179,19 @@ void rewrite_restore(struct keeper *k, const struct space *space, pid_t tid);
 bool rewrite_leave_trampoline(struct keeper *k, const struct task *task, struct user_regs_struct *regs);
 
 /* inject.c */
-int inject_image(struct keeper *k, struct task *task);   /* at a syscall-exit stop of execve */
-int inject_chunk(struct keeper *k, struct task *task);   /* one more, at any stop */
-int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs);
+/* At the stop for PTRACE_EVENT_EXEC. The thread is to be resumed next: it begins in the agent. 0, or -errno: it has its own registers. */
+int inject_image(struct keeper *k, struct task *task);
+int inject_chunk(struct keeper *k, struct task *task);   /* one more, at any stop; all signals blocked */
+/* Gives a stopped thread whose space has the agent its ring and block, sets its gs base in *regs (the caller writes the
+ * registers back) and arms dispatch. `first`: the registers of a fresh image, or NULL. */
+int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struct *regs, const struct agent_frame *first);
 int arm_dispatch(struct keeper *k, const struct task *task);
 void disarm_dispatch(struct keeper *k, const struct task *task);
+
+/* detour.c: `base` of the loader's image; 0: the image has none */
+void patch_loader(struct keeper *k, const struct task *task, uint64_t base);
+
+/* mappings.c */
 /* What the image has mapped by itself; its sites are rewritten where it has an agent. */
 void tell_image_maps(struct keeper *k, struct task *task);
 /* File text was mapped by the task, through descriptor `fd`. */
@@ -188,12 +200,12 @@ void tell_mapping(struct keeper *k, struct task *task, uint64_t start, uint64_t 
 /* birth.c: fork, vfork, clone, exec events */
 void on_birth(struct keeper *k, struct task *parent, int event);
 void on_exec(struct keeper *k, pid_t pid);
-bool has_own_filter(const struct keeper *k, pid_t tid);
 
 /* forced.c: keeps the program's mask and actions for forced signals, which forcing changes in the kernel. */
 /* `child` is new; `flags` of the clone that made it. */
 void forced_born(struct keeper *k, const struct task *parent, struct task *child, uint64_t flags);
-void forced_inherited(struct keeper *k, struct task *task, uint64_t mask);
+/* What a new image keeps: the mask, and which signals are ignored. */
+void forced_inherited(struct keeper *k, struct task *task, uint64_t mask, uint64_t ignored);
 /* The program is about to make this syscall. */
 void forced_note(struct keeper *k, struct task *task, const struct user_regs_struct *regs);
 /* Call `nr` was not made after all: it will be noted again. */
@@ -226,13 +238,13 @@ void room_give(struct keeper *k);
 void room_wait_no_more(struct keeper *k, pid_t tid);
 
 /* net.c */
-/* Before the first child: SIGCHLD wakes the waits. */
-void net_open(struct keeper *k);
+/* Before the first wait, in the keeper only. */
+void net_open(void);
 /* Takes the listener out of the stopped child. 0 or -errno. */
 int net_adopt(struct keeper *k, pid_t pid, int fd);
 /* Says so when a net was wanted and there is none. */
 void net_missing(struct keeper *k, const struct task *task);
-/* waitpid(tid, status, __WALL) that answers the net meanwhile. */
+/* waitpid(tid, status, __WALL) that answers the net before it. -1 with EINTR: to be called again. */
 pid_t net_wait(struct keeper *k, pid_t tid, int *status);
 /* At the stop after a vsyscall, if it is one. */
 void net_vsyscall_returned(struct keeper *k, struct task *task);

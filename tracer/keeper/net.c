@@ -4,14 +4,16 @@
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "keeper.h"
 
@@ -19,21 +21,91 @@
 #define VSYSCALL_PAGE 0xffffffffff600000ull
 #define VSYSCALL_PAGE_MASK (~(uint64_t)4095)
 
-/* SIGCHLD is always blocked, so that none is lost between a look and a wait; and so that it never stops the keeper, whom the
- * front traces. */
-static void only_child(sigset_t *set)
+/* The tracer thread sleeps in waitpid; notifications are rare. A watcher thread receives them, at once, because a call whose
+ * notification was not received may still be interrupted. It then sends the tracer SIGUSR2 until that has answered: a signal just
+ * before waitpid wakes nobody, the next one does. */
+enum watched { WATCH_NOTHING, WATCH_CALL, WATCH_END };
+static struct {
+	pid_t tracer;
+	int listener;
+	_Atomic enum watched has;  /* for the tracer to see to */
+	struct seccomp_notif call;
+	sem_t seen_to;
+} watcher;
+
+#define WATCH_AGAIN_NS 200000
+
+static void on_wake(int sig)
 {
-	sigemptyset(set);
-	sigaddset(set, SIGCHLD);
+	(void)sig; /* only wakes the wait */
 }
 
-void net_open(struct keeper *k)
+static bool is_seen_to(void)
 {
+	struct timespec until;
+	int got;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += WATCH_AGAIN_NS;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	while ((got = sem_timedwait(&watcher.seen_to, &until)) < 0 && errno == EINTR)
+		;
+	return !got;
+}
+
+static void hand_over_to_tracer(enum watched what)
+{
+	watcher.has = what;
+	do
+		syscall(SYS_tgkill, getpid(), watcher.tracer, SIGUSR2);
+	while (!is_seen_to());
+}
+
+static void *watch(void *unused)
+{
+	struct pollfd listener = { .fd = watcher.listener, .events = POLLIN };
+
+	while (poll(&listener, 1, -1) > 0 && listener.revents & POLLIN) {
+		memset(&watcher.call, 0, sizeof(watcher.call));
+		if (!ioctl(watcher.listener, SECCOMP_IOCTL_NOTIF_RECV, &watcher.call)) /* else the thread died meanwhile */
+			hand_over_to_tracer(WATCH_CALL);
+	}
+	hand_over_to_tracer(WATCH_END); /* the last task under the filter is gone */
+	return unused;
+}
+
+/* SIGCHLD is for the waits with a time limit only, and otherwise blocked. */
+void net_open(void)
+{
+	struct sigaction action = { .sa_handler = on_wake };
 	sigset_t set;
 
-	only_child(&set);
-	sigprocmask(SIG_BLOCK, &set, &k->program_mask);
-	k->children = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigaction(SIGCHLD, &action, NULL);
+	sigaction(SIGUSR2, &action, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static int start_watcher(int listener)
+{
+	sigset_t all, before;
+	pthread_t thread;
+
+	watcher.tracer = (pid_t)syscall(SYS_gettid);
+	watcher.listener = listener;
+	sem_init(&watcher.seen_to, 0, 0);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before); /* what is sent to the keeper is the tracer's */
+	int err = pthread_create(&thread, NULL, watch, NULL);
+
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!err)
+		pthread_detach(thread);
+	return -err;
 }
 
 int net_adopt(struct keeper *k, pid_t pid, int fd)
@@ -49,7 +121,7 @@ int net_adopt(struct keeper *k, pid_t pid, int fd)
 		return -err;
 	/* The front holds a second reference: without any, the kernel answers ENOSYS to what the net catches. */
 	send_control(k, (struct control){ .type = MSG_NET, .pid = pid, .tid = pid }, NULL, 0, k->net);
-	return 0;
+	return start_watcher(k->net);
 }
 
 void net_missing(struct keeper *k, const struct task *task)
@@ -173,69 +245,66 @@ static void record_without_result(struct keeper *k, const struct task *task, con
 	send_record(k, rec, 1);
 }
 
-static void answer_one(struct keeper *k)
+static void answer(struct keeper *k, const struct seccomp_notif *call)
 {
-	struct seccomp_notif call = { 0 };
-
-	if (ioctl(k->net, SECCOMP_IOCTL_NOTIF_RECV, &call) < 0)
-		return; /* the thread died meanwhile */
-	struct seccomp_notif_resp go_on = { .id = call.id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
-	struct task *task = task_find(k, (pid_t)call.pid);
+	struct seccomp_notif_resp go_on = { .id = call->id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
+	struct task *task = task_find(k, (pid_t)call->pid);
 
 	if (task && task->by_ptrace && (task->in_syscall || task->starting))
 		ptrace_path_notified(k, task);
-	if (!recorded_elsewhere(k, task, &call)) {
-		if (task && is_vsyscall(&call))
-			record_vsyscall(k, task, &call);
+	if (!recorded_elsewhere(k, task, call)) {
+		if (task && is_vsyscall(call))
+			record_vsyscall(k, task, call);
 		else
-			record_without_result(k, task, &call);
+			record_without_result(k, task, call);
 	}
 	ioctl(k->net, SECCOMP_IOCTL_NOTIF_SEND, &go_on);
 }
 
-/* Waits for a child's signal or a notification and answers the latter. False with EINTR after a signal, or when rings are
- * to be looked at. */
-static bool wait_net(struct keeper *k)
+static void answer_watcher(struct keeper *k)
 {
-	struct pollfd fds[2] = { { .fd = k->net, .events = POLLIN }, { .fd = k->children, .events = POLLIN } };
-	const struct timespec soon = { .tv_nsec = ROOM_WAIT_NS };
-	struct signalfd_siginfo info;
-	sigset_t blocked;
+	enum watched has = watcher.has;
 
-	only_child(&blocked);
-	if (ppoll(fds, 2, k->full_count ? &soon : NULL, &blocked) <= 0)
-		fds[0].revents = 0;
-	else if (fds[1].revents && read(k->children, &info, sizeof(info)) < 0)
-		fds[1].revents = 0;
-	if (!fds[0].revents) {
-		errno = EINTR;
-		return false;
-	}
-	if (fds[0].revents & POLLIN) {
-		answer_one(k);
-	} else { /* POLLHUP: the last task under the filter is gone */
+	if (has == WATCH_NOTHING)
+		return;
+	watcher.has = WATCH_NOTHING;
+	if (has == WATCH_CALL) {
+		answer(k, &watcher.call);
+	} else {
 		close(k->net);
 		k->net = -1;
 	}
-	return true;
+	sem_post(&watcher.seen_to);
+}
+
+/* Threads wait for room in their rings: a look at those is due soon. */
+static pid_t wait_a_little(struct keeper *k, pid_t tid, int *status)
+{
+	const struct timespec soon = { .tv_nsec = ROOM_WAIT_NS };
+	sigset_t none;
+	pid_t got = waitpid(tid, status, __WALL | WNOHANG);
+
+	if (got)
+		return got;
+	sigemptyset(&none);
+	ppoll(NULL, 0, &soon, &none);
+	answer_watcher(k);
+	got = waitpid(tid, status, __WALL | WNOHANG);
+	if (got)
+		return got;
+	errno = EINTR;
+	return -1;
 }
 
 pid_t net_wait(struct keeper *k, pid_t tid, int *status)
 {
-	while (k->net >= 0 || k->full_count) {
-		pid_t got = waitpid(tid, status, __WALL | WNOHANG);
+	pid_t got;
 
-		if (got > 0 || (got < 0 && (errno != ECHILD || tid > 0 || !k->let_go)))
-			return got;
-		if (wait_net(k))
-			continue;
-		int err = errno;
-
-		got = waitpid(tid, status, __WALL | WNOHANG);
-		if (got)
-			return got;
-		errno = err;
-		return -1;
+	answer_watcher(k);
+	got = k->full_count ? wait_a_little(k, tid, status) : waitpid(tid, status, __WALL);
+	if (got < 0 && errno == ECHILD && tid < 0 && k->let_go && k->net >= 0) {
+		poll(NULL, 0, 1000); /* only tasks that were let go are left: until the watcher's signal */
+		errno = EINTR;
 	}
-	return waitpid(tid, status, __WALL);
+	return got;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/uio.h>
 #include <sys/syscall.h>
 #include "agent_symbols.h"
 #include "keeper.h"
@@ -71,6 +72,23 @@ static struct region *region_for(struct rewriting *rewriting, uint64_t near)
  * programs at a low fixed address, under them. */
 static const int64_t region_places[] = { -0x40000000, -0x1000000, 0x40000000, -0x200000 };
 
+static uint64_t region_place(uint64_t near, size_t choice)
+{
+	uint64_t place = (near & ~(uint64_t)0xffff) + (uint64_t)region_places[choice];
+
+	return place < 0x10000 || place >> 47 ? 0 : place;
+}
+
+uint64_t rewrite_place(uint64_t near)
+{
+	return region_place(near, 0);
+}
+
+void rewrite_region(struct space *space, uint64_t start)
+{
+	space->rewriting.regions[0] = (struct region){ .start = start };
+}
+
 static int region_map(struct keeper *k, struct task *task, uint64_t near)
 {
 	struct rewriting *rewriting = &space_of(k, task)->rewriting;
@@ -83,12 +101,12 @@ static int region_map(struct keeper *k, struct task *task, uint64_t near)
 	if (!region)
 		return -ENOMEM;
 	for (size_t i = 0; i < sizeof(region_places) / sizeof(region_places[0]) && got < 0; i++) {
-		uint64_t place = (near & ~(uint64_t)0xffff) + (uint64_t)region_places[i];
+		uint64_t place = region_place(near, i);
 
-		if (place < 0x10000 || place >> 47)
+		if (!place)
 			continue;
 		got = remote_call(k, task, SYS_mmap, (uint64_t[6]){ place, REGION_BYTES, PROT_READ | PROT_EXEC,
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, (uint64_t)-1, 0 });
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, (uint64_t)-1, AGENT_BASE });
 	}
 	if (got < 0)
 		return (int)got;
@@ -124,18 +142,24 @@ static void fill_slot(uint8_t slot[SLOT_BYTES], uint64_t address, const struct w
 /* ---- writing ---- */
 
 #define EDIT_PAGE 4096u
-#define EDIT_SLOTS 64u
+#define EDIT_PAGES 32u
+#define EDIT_SLOTS 256u
 
-/* Changes of one text, in address order, gathered by page: a system call for each would cost more than all the rest. */
+struct edit_page {
+	uint64_t address;
+	uint32_t from, to;     /* what is changed in it */
+	uint8_t bytes[EDIT_PAGE];
+};
+
+/* Changes of one text, in address order, gathered: a system call for each would cost more than all the rest. */
 struct edit {
 	struct keeper *k;
 	pid_t tid;
-	uint64_t page;         /* 0: none is loaded */
-	uint32_t from, to;     /* what is changed in it */
-	uint8_t bytes[EDIT_PAGE];
 	struct region *region;
 	uint32_t slot_count;   /* not yet written; they end at region->used */
+	uint32_t page_count;
 	uint8_t slots[EDIT_SLOTS][SLOT_BYTES];
+	struct edit_page pages[EDIT_PAGES];
 };
 
 /* Trampolines first: nothing may lead to one that is not there. */
@@ -147,33 +171,69 @@ static void edit_flush(struct edit *edit)
 		written = !tracee_write(edit->k, edit->tid,
 					edit->region->start + (uint64_t)(edit->region->used - edit->slot_count) * SLOT_BYTES,
 					edit->slots, edit->slot_count * SLOT_BYTES);
+	for (uint32_t i = 0; written && i < edit->page_count; i++) {
+		const struct edit_page *page = &edit->pages[i];
+
+		if (page->from < page->to)
+			tracee_write(edit->k, edit->tid, page->address + page->from, page->bytes + page->from,
+				     page->to - page->from);
+	}
 	edit->slot_count = 0;
-	if (written && edit->from < edit->to)
-		tracee_write(edit->k, edit->tid, edit->page + edit->from, edit->bytes + edit->from, edit->to - edit->from);
-	edit->page = 0;
-	edit->from = EDIT_PAGE;
-	edit->to = 0;
+	edit->page_count = 0;
 }
 
-/* The page that holds [address, address + count) wholly. NULL: none does, or it cannot be read. */
-static uint8_t *edit_at(struct edit *edit, uint64_t address, size_t count)
+static void edit_add_page(struct edit *edit, uint64_t address)
 {
-	uint64_t page = address & ~(uint64_t)(EDIT_PAGE - 1);
+	struct edit_page *page = &edit->pages[edit->page_count++];
 
-	if (address + count > page + EDIT_PAGE)
-		return NULL;
-	if (edit->page != page) {
-		edit_flush(edit);
-		if (tracee_read(edit->k, edit->tid, page, edit->bytes, EDIT_PAGE))
-			return NULL;
-		edit->page = page;
+	page->address = address;
+	page->from = EDIT_PAGE;
+	page->to = 0;
+}
+
+/* The pages of edit->pages are read in one go; those that cannot be are dropped. */
+static void edit_read(struct edit *edit)
+{
+	struct iovec local[EDIT_PAGES], remote[EDIT_PAGES];
+
+	for (uint32_t i = 0; i < edit->page_count; i++) {
+		local[i] = (struct iovec){ edit->pages[i].bytes, EDIT_PAGE };
+		remote[i] = (struct iovec){ (void *)edit->pages[i].address, EDIT_PAGE };
 	}
-	return edit->bytes + (address - page);
+	ssize_t got = process_vm_readv(edit->tid, local, edit->page_count, remote, edit->page_count, 0);
+
+	edit->page_count = got < 0 ? 0 : (uint32_t)((size_t)got / EDIT_PAGE);
+}
+
+static struct edit_page *edit_page(struct edit *edit, uint64_t address)
+{
+	for (uint32_t i = edit->page_count; i-- > 0;)
+		if (edit->pages[i].address == address)
+			return &edit->pages[i];
+	if (edit->page_count == EDIT_PAGES)
+		edit_flush(edit);
+	edit_add_page(edit, address);
+	struct edit_page *page = &edit->pages[edit->page_count - 1];
+
+	if (!tracee_read(edit->k, edit->tid, address, page->bytes, EDIT_PAGE))
+		return page;
+	edit->page_count--;
+	return NULL;
+}
+
+/* [address, address + count) in the page that holds it wholly. NULL: none does, or it cannot be read. */
+static uint8_t *edit_at(struct edit *edit, uint64_t address, size_t count, struct edit_page **in)
+{
+	uint64_t start = address & ~(uint64_t)(EDIT_PAGE - 1);
+
+	*in = address + count > start + EDIT_PAGE ? NULL : edit_page(edit, start);
+	return *in ? (*in)->bytes + (address - start) : NULL;
 }
 
 static void edit_put(struct edit *edit, uint64_t address, const uint8_t *bytes, size_t count)
 {
-	uint8_t *at = edit_at(edit, address, count);
+	struct edit_page *page;
+	uint8_t *at = edit_at(edit, address, count, &page);
 	uint32_t from = (uint32_t)(address & (EDIT_PAGE - 1)), to = from + (uint32_t)count;
 
 	if (!at) { /* over the edge of a page */
@@ -182,13 +242,14 @@ static void edit_put(struct edit *edit, uint64_t address, const uint8_t *bytes, 
 		return;
 	}
 	memcpy(at, bytes, count);
-	edit->from = from < edit->from ? from : edit->from;
-	edit->to = to > edit->to ? to : edit->to;
+	page->from = from < page->from ? from : page->from;
+	page->to = to > page->to ? to : page->to;
 }
 
 static bool holds(struct edit *edit, uint64_t address, const uint8_t *bytes, size_t count)
 {
-	const uint8_t *at = edit_at(edit, address, count);
+	struct edit_page *page;
+	const uint8_t *at = edit_at(edit, address, count, &page);
 	uint8_t found[SITE_BYTES];
 
 	if (at)
@@ -234,25 +295,63 @@ static void put_site(struct edit *edit, const struct site *site, uint64_t base)
 	put_jump(edit, &way, base, address);
 }
 
-static struct edit edit_open(struct keeper *k, pid_t tid, struct region *region)
+static struct edit *edit_open(struct keeper *k, pid_t tid, struct region *region)
 {
-	return (struct edit){ .k = k, .tid = tid, .region = region, .from = EDIT_PAGE };
+	static struct edit edit; /* only the tracer thread edits, one text at a time */
+
+	edit.k = k;
+	edit.tid = tid;
+	edit.region = region;
+	edit.slot_count = edit.page_count = 0;
+	return &edit;
+}
+
+/* Which sites of the text are to be written. */
+struct choice {
+	const struct text *text;
+	const struct object *object;
+	bool all; /* else those that were dispatched before in this session */
+};
+
+static const struct site *chosen(const struct choice *choice, uint32_t index)
+{
+	const struct site *site = &choice->object->plan->sites[index];
+	uint64_t base = choice->text->base;
+
+	return (choice->all || choice->object->hot[index]) && base + site->patch >= choice->text->start &&
+	       base + site->offset + SITE_SYSCALL_BYTES <= choice->text->end ? site : NULL;
+}
+
+/* The first pages of the chosen sites: all, in most processes. */
+static void read_ahead(struct edit *edit, const struct choice *choice)
+{
+	uint64_t last = 0;
+
+	for (uint32_t i = 0; i < choice->object->plan->count && edit->page_count < EDIT_PAGES; i++) {
+		const struct site *site = chosen(choice, i);
+		uint64_t page = site ? (choice->text->base + site->offset) & ~(uint64_t)(EDIT_PAGE - 1) : last;
+
+		if (page == last)
+			continue;
+		edit_add_page(edit, page);
+		last = page;
+	}
+	edit_read(edit);
 }
 
 static void rewrite_text(struct keeper *k, struct rewriting *rewriting, pid_t tid, const struct text *text, bool all)
 {
-	struct object *object = object_at(k, text->object);
+	struct choice choice = { text, object_at(k, text->object), all };
 	struct region *region = region_for(rewriting, text->start);
-	struct edit edit = edit_open(k, tid, region);
+	struct edit *edit = edit_open(k, tid, region);
 
-	for (uint32_t i = 0; region && i < object->plan->count; i++) {
-		const struct site *site = &object->plan->sites[i];
-
-		if ((all || object->hot[i]) && text->base + site->patch >= text->start &&
-		    text->base + site->offset + SITE_SYSCALL_BYTES <= text->end)
-			put_site(&edit, site, text->base);
-	}
-	edit_flush(&edit);
+	if (!region)
+		return;
+	read_ahead(edit, &choice);
+	for (uint32_t i = 0; i < choice.object->plan->count; i++)
+		if (chosen(&choice, i))
+			put_site(edit, chosen(&choice, i), text->base);
+	edit_flush(edit);
 }
 
 void rewrite_before_threads(struct keeper *k, struct space *space, pid_t tid)
@@ -303,11 +402,11 @@ void rewrite_dispatched(struct keeper *k, struct task *task, uint64_t address)
 	object->hot[site - object->plan->sites] = 1;
 	struct region *region = region_for(&space->rewriting, text->start);
 
-	if (space->tasks == 1 && !space->rewriting.crowded && region) {
-		struct edit edit = edit_open(k, task->tid, region);
+	if (space->tasks - space->parked == 1 && !space->rewriting.crowded && region) {
+		struct edit *edit = edit_open(k, task->tid, region);
 
-		put_site(&edit, site, text->base);
-		edit_flush(&edit);
+		put_site(edit, site, text->base);
+		edit_flush(edit);
 	}
 }
 

@@ -213,12 +213,10 @@ int keeper_run(const struct launch *launch)
 
 	if (!allocate(&k))
 		return 1;
-	if (launch->follow && !launch->no_net && net_filter_build(&k.net_filter) < 0)
-		k.net_filter.count = 0;
-	net_open(&k);
 	k.program = start_program(&k);
 	if (k.program < 0)
 		return 1;
+	net_open();
 	ignore_terminal_signals();
 	raise_fd_limit();
 	watch_front();

@@ -374,25 +374,13 @@ static void back_to_site(struct user_regs_struct *regs, const struct agent_frame
 	regs->orig_rax = (uint64_t)-1;
 }
 
-/* The net's filter (net_filter.c) notifies these from the agent too; none of them answers ERESTARTSYS by itself: the
- * notification was interrupted before the keeper received it, and the call has not begun. */
-static bool is_notified_always(uint64_t nr)
-{
-	return nr == SYS_execve || nr == SYS_execveat || nr == SYS_ptrace;
-}
-
-static bool never_began(const struct user_regs_struct *regs)
-{
-	return is_notified_always(regs->orig_rax) && (int64_t)regs->rax == ERESTART_LAST;
-}
-
 /* The signal ended the call. Then the mask that sigsuspend and its kind brought may still be in force, to be put back after
  * the handler: the thread must not run on, because PTRACE_SETSIGMASK would end that. (io_pgetevents may even have a good result.) */
 static bool was_interrupted(const struct user_regs_struct *regs)
 {
 	int64_t result = (int64_t)regs->rax;
 
-	return !never_began(regs) && regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 &&
+	return regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 &&
 	       ((result >= ERESTART_FIRST && result <= ERESTART_LAST) || result == -EINTR ||
 		regs->orig_rax == SYS_io_pgetevents);
 }
@@ -415,7 +403,7 @@ static int leave_code(struct keeper *k, struct task *task, struct user_regs_stru
 		unenter(regs, &thread.frame);
 		if (dispatched)
 			forced_undo(k, task, regs->rax);
-	} else if (thread.phase == AGENT_BEFORE && (regs->rip != AGENT_EXPORT_GADGET_AFTER || never_began(regs))) {
+	} else if (thread.phase == AGENT_BEFORE && regs->rip != AGENT_EXPORT_GADGET_AFTER) {
 		abandon_record(k, task);
 		back_to_site(regs, &thread.frame);
 		if (thread.caught == CAUGHT_DISPATCH)

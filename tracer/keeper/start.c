@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "keeper.h"
+#include "net_filter.h"
 
 #define TRACE_OPTIONS (PTRACE_O_TRACEEXEC | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | \
 		       PTRACE_O_TRACESYSGOOD)
@@ -20,12 +21,11 @@ static _Noreturn void child(const struct keeper *k, int go, int error_pipe)
 	char byte;
 	int err;
 
-	sigprocmask(SIG_SETMASK, &k->program_mask, NULL);
 	while (read(go, &byte, 1) < 0 && errno == EINTR)
 		;
 	close(go);
-	if (k->net_filter.count)
-		net_filter_install(&k->net_filter);
+	if (k->launch->follow && !k->launch->no_net)
+		net_filter_install();
 	syscall(SYS_execve, k->launch->program, k->launch->argv, environ);
 	err = errno;
 	if (write(error_pipe, &err, sizeof(err)) < 0)

@@ -4,6 +4,11 @@
 #include <unistd.h>
 #include "keeper.h"
 
+struct space *space_of(struct keeper *k, const struct task *task)
+{
+	return &k->spaces[task->space];
+}
+
 static uint32_t place_of(pid_t tid)
 {
 	return (uint32_t)tid * 2654435761u % TASK_MAX;
@@ -52,18 +57,44 @@ static void task_clear(struct keeper *k, struct task *task)
 	}
 }
 
+static void space_leave(struct keeper *k, uint32_t index)
+{
+	struct space *space = &k->spaces[index];
+
+	if (index == NO_INDEX || --space->tasks)
+		return;
+	if (space->memory_plus_one)
+		close(space->memory_plus_one - 1);
+	space->memory_plus_one = 0;
+	for (uint32_t i = 0; i < space->chunks; i++) {
+		struct arena *arena = &k->arenas[space->arena[i]];
+
+		if (--arena->spaces)
+			continue;
+		munmap(arena->map, ARENA_BYTES);
+		close(arena->fd);
+	}
+	space->chunks = 0;
+}
+
+void task_leave_space(struct keeper *k, struct task *task)
+{
+	if (task->parks_parent)
+		space_of(k, task)->parked--;
+	task->parks_parent = false;
+	space_leave(k, task->space);
+}
+
 void task_remove(struct keeper *k, struct task *task)
 {
-	uint32_t space = task->space;
-
 	task_drop_slot(k, task);
 	ptrace_path_forget(task);
 	pid_t last = k->tids[--k->live];
 
 	k->tids[task->order] = last;
 	task_find(k, last)->order = task->order;
+	task_leave_space(k, task);
 	task_clear(k, task);
-	space_leave(k, space);
 }
 
 void task_rename(struct keeper *k, struct task *task, pid_t tid)
@@ -74,11 +105,6 @@ void task_rename(struct keeper *k, struct task *task, pid_t tid)
 	copy.tid = tid;
 	k->tids[copy.order] = tid;
 	*task_place(k, tid) = copy;
-}
-
-struct space *space_of(struct keeper *k, const struct task *task)
-{
-	return &k->spaces[task->space];
 }
 
 /* Index of an unused space with one task, or NO_INDEX. */
@@ -103,32 +129,13 @@ uint32_t space_copy(struct keeper *k, uint32_t from)
 		return to;
 	k->spaces[to] = k->spaces[from];
 	k->spaces[to].tasks = 1;
+	k->spaces[to].parked = 0;
 	k->spaces[to].memory_plus_one = 0;
 	k->spaces[to].owner = 0;
 	for (uint32_t i = 0; i < k->spaces[from].chunks; i++) {
 		k->arenas[k->spaces[to].arena[i]].spaces++;
 	}
 	return to;
-}
-
-void space_leave(struct keeper *k, uint32_t index)
-{
-	struct space *space = &k->spaces[index];
-
-	if (index == NO_INDEX || --space->tasks)
-		return;
-	if (space->memory_plus_one)
-		close(space->memory_plus_one - 1);
-	space->memory_plus_one = 0;
-	for (uint32_t i = 0; i < space->chunks; i++) {
-		struct arena *arena = &k->arenas[space->arena[i]];
-
-		if (--arena->spaces)
-			continue;
-		munmap(arena->map, ARENA_BYTES);
-		close(arena->fd);
-	}
-	space->chunks = 0;
 }
 
 struct ring_head *task_ring(struct keeper *k, const struct task *task)

@@ -1,0 +1,88 @@
+/* The dynamic loader's lookup function is detoured into the agent, so that libc's names are bound to wrappers. */
+#include <elf.h>
+#include <stdlib.h>
+#include <string.h>
+#include "agent_symbols.h"
+#include "keeper.h"
+#include "../../loader-patch/lookup.h"
+
+/* Bytes the loader's image spans, from its program headers in memory; 0 when they make no sense. */
+static size_t image_bytes(struct keeper *k, pid_t tid, uint64_t base)
+{
+	Elf64_Ehdr head;
+	Elf64_Phdr rows[32];
+	uint64_t end = 0;
+
+	if (tracee_read(k, tid, base, &head, sizeof(head)) || head.e_phnum > 32 ||
+	    tracee_read(k, tid, base + head.e_phoff, rows, head.e_phnum * sizeof(rows[0])))
+		return 0;
+	for (int i = 0; i < head.e_phnum; i++)
+		if (rows[i].p_type == PT_LOAD && !(rows[i].p_flags & PF_W) && rows[i].p_vaddr + rows[i].p_memsz > end)
+			end = rows[i].p_vaddr + rows[i].p_memsz;
+	return end < 64u << 20 ? (size_t)end : 0;
+}
+
+/* Reads what is mapped of [base, base + bytes), page by page: a loader may have holes. */
+static void read_image(struct keeper *k, pid_t tid, uint64_t base, uint8_t *image, size_t bytes)
+{
+	for (size_t at = 0; at < bytes; at += 4096)
+		tracee_read(k, tid, base + at, image + at, bytes - at < 4096 ? bytes - at : 4096);
+}
+
+static int write_detour(struct keeper *k, pid_t tid, uint64_t function, const uint8_t *code)
+{
+	uint8_t moved[LOOKUP_MOVED_MAX + LOOKUP_JUMP_BYTES], jump[LOOKUP_JUMP_BYTES];
+	size_t bytes = lookup_prologue(code, LOOKUP_MOVED_MAX + 15);
+
+	memcpy(moved, code, bytes);
+	lookup_jump(moved + bytes, function + bytes);
+	lookup_jump(jump, AGENT_EXPORT_LOOKUP);
+	int err = tracee_write(k, tid, AGENT_EXPORT_LOOKUP_ORIGINAL, moved, bytes + LOOKUP_JUMP_BYTES);
+
+	return err ? err : tracee_write(k, tid, function, jump, sizeof(jump));
+}
+
+/* Analyses the loader at `base` unless it is the one analysed last. */
+static void know_loader(struct keeper *k, pid_t tid, uint64_t base)
+{
+	struct loader *loader = &k->loader;
+	uint8_t page[LOADER_PAGE];
+	bool read = !tracee_read(k, tid, base, page, sizeof(page));
+
+	if (read && !memcmp(page, loader->page, sizeof(page)))
+		return;
+	memset(loader->page, 0, sizeof(loader->page));
+	loader->function = 0;
+	loader->why = "its image cannot be read";
+	size_t bytes = read ? image_bytes(k, tid, base) : 0;
+	uint8_t *image = bytes ? calloc(1, bytes + LOADER_CODE) : NULL;
+
+	if (!image)
+		return;
+	memcpy(loader->page, page, sizeof(page));
+	read_image(k, tid, base, image, bytes);
+	loader->function = lookup_find(image, bytes, &loader->why);
+	memcpy(loader->code, image + loader->function, sizeof(loader->code));
+	free(image);
+}
+
+void patch_loader(struct keeper *k, const struct task *task, uint64_t base)
+{
+	struct loader *loader = &k->loader;
+	uint8_t code[LOADER_CODE];
+	const char *why;
+
+	if (!base)
+		return; /* static: there is no loader */
+	know_loader(k, task->tid, base);
+	why = loader->why;
+	if (loader->function) {
+		why = "its text is not what was analysed, or cannot be written";
+		if (!tracee_read(k, task->tid, base + loader->function, code, sizeof(code)) &&
+		    !memcmp(code, loader->code, sizeof(code)) &&
+		    !write_detour(k, task->tid, base + loader->function, code))
+			return;
+	}
+	send_note(k, task, "the dynamic loader of process %d is not patched: %s; libc function names are not recorded",
+		  task->pid, why);
+}
