@@ -5,7 +5,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 build_packages=(gcc libc6-dev cmake ninja-build binutils python3 python3-clang python3-pyelftools
-	linux-headers-amd64 linux-libc-dev libzydis-dev)
+	linux-headers-amd64 linux-libc-dev libzydis-dev libzstd-dev)
 
 die() { echo "setup: $*" >&2; exit 1; }
 

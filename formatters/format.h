@@ -38,6 +38,7 @@ struct event {
 	const struct record *record; /* validated copy */
 	enum call_state state;       /* EXIT only */
 	struct place site, caller;
+	const char *via;             /* the libc function that made it; NULL: not known */
 	enum raw_state raw;
 	/* others */
 	const siginfo_t *siginfo;    /* SIGNAL */

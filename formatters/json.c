@@ -133,9 +133,10 @@ static void put_origin(struct formatter *f, const struct event *event)
 		put_place(&f->line, &event->site);
 	}
 	buf_printf(&f->line, ",\"raw\":%s,\"via\":", raw[event->raw < 3 ? event->raw : 2]);
-	if (rec->via && rec->via <= libc_functions_count) {
-		buf_printf(&f->line, "{\"function\":\"%s\",\"caller\":\"0x%llx\",", libc_functions[rec->via - 1],
-			(unsigned long long)rec->caller);
+	if (event->via) {
+		buf_puts(&f->line, "{\"function\":");
+		json_bytes(&f->line, (const uint8_t *)event->via, strlen(event->via), false, 0);
+		buf_printf(&f->line, ",\"caller\":\"0x%llx\",", (unsigned long long)rec->caller);
 		put_place(&f->line, &event->caller);
 	} else {
 		buf_puts(&f->line, "null");

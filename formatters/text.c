@@ -258,7 +258,9 @@ static void put_via(struct formatter *f, const struct event *event)
 {
 	const struct place *caller = &event->caller;
 
-	buf_printf(&f->line, " via %s (", libc_functions[event->record->via - 1]);
+	buf_puts(&f->line, " via ");
+	text_file_name(&f->line, event->via, strlen(event->via));
+	buf_puts(&f->line, " (");
 	if (caller->object) {
 		text_file_name(&f->line, caller->object, strlen(caller->object));
 		buf_printf(&f->line, "+%#llx)", (unsigned long long)caller->offset);
@@ -284,7 +286,7 @@ static void put_tail(struct formatter *f, const struct event *event)
 	}
 	if (rec->kind == RECORD_VDSO)
 		buf_puts(&f->line, " <vdso>");
-	if (f->options.via && rec->via && rec->via <= libc_functions_count)
+	if (f->options.via && event->via)
 		put_via(f, event);
 	put_line(f);
 }

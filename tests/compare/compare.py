@@ -4,6 +4,7 @@
     compare.py trace WORKLOAD    strace -f and vtrace -f of the same command: per process the same calls, in the same
                                  order, with the same arguments and results
     compare.py output WORKLOAD   stdout, stderr and exit status are the same with and without vtrace
+    compare.py replay WORKLOAD   a recording shows the same, byte by byte, as the outputs written in the same run
     compare.py --list            the workloads
 
 With --tool strace the comparison is of strace with itself: it shows what the normalisation must take out, no more.
@@ -440,12 +441,47 @@ def output_command(args, workload):
     return same
 
 
+# Options of a run, and those of them that the recording does not keep: its replay is given them again.
+REPLAYED = [
+    ([], []),
+    (["-y", "-s", "100", "--vdso"], ["-v", "-T", "-ttt", "--via", "-C"]),
+    (["-e", "trace=%file,%process,read,mmap", "-e", "signal=!SIGCHLD", "-e", "status=failed,unfinished"], ["-r", "-xx"]),
+]
+FORMATS = ("txt", "json", "jsonl")
+
+
+def replay_command(args, workload):
+    run, same, sizes = Run(workload), True, []
+    os.makedirs(run.directory, exist_ok=True)
+    for recorded, shown in REPLAYED:
+        outputs = [run.path("live." + suffix) for suffix in FORMATS + ("vtr", "vtr.zst")]
+        run.run([args.tool, "-f", *recorded, *shown, *[word for path in outputs for word in ("-o", path)]], "untraced")
+        for recording in ("live.vtr", "live.vtr.zst"):
+            again = [run.path("replay." + suffix) for suffix in FORMATS]
+            done = subprocess.run([args.tool, "replay", *shown, *[word for path in again for word in ("-o", path)],
+                                   run.path(recording)], check=False)
+            for live, path in zip(outputs, again):
+                with open(live, "rb") as first, open(path, "rb") as second:
+                    if first.read() != second.read():
+                        print("%s and %s of %s differ (%s)" % (live, path, recording, " ".join(recorded + shown)))
+                        same = False
+            if done.returncode:
+                print("replay of %s: status %d" % (recording, done.returncode))
+                same = False
+        sizes.append(os.path.getsize(outputs[0]))
+        if not same:
+            return False
+    print("%s: equal (%s bytes of text)" % (workload, ", ".join(map(str, sizes))))
+    run.remove()
+    return same and all(sizes)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tool", default=os.path.join(ROOT, "build/vtrace"), help="default: build/vtrace")
     parser.add_argument("--keep", action="store_true", help="keep the traces")
     parser.add_argument("--list", action="store_true")
-    parser.add_argument("what", nargs="?", choices=("trace", "output"))
+    parser.add_argument("what", nargs="?", choices=("trace", "output", "replay"))
     parser.add_argument("workload", nargs="*", metavar="WORKLOAD")
     args = parser.parse_args()
     if args.list:
@@ -454,8 +490,8 @@ def main():
     sys.stdout.reconfigure(errors="backslashreplace")
     unknown = [name for name in args.workload if name not in WORKLOADS]
     if unknown or not args.what:
-        parser.error("unknown workload: %s" % " ".join(unknown) if unknown else "trace or output?")
-    command = trace_command if args.what == "trace" else output_command
+        parser.error("unknown workload: %s" % " ".join(unknown) if unknown else "trace, output or replay?")
+    command = {"trace": trace_command, "output": output_command, "replay": replay_command}[args.what]
     results = [command(args, name) for name in args.workload or WORKLOADS]
     return 0 if all(results) else 1
 

@@ -8,11 +8,11 @@
 #define OUTPUT_MAX (1u << 20)
 #define PID 7
 
-struct sink { char text[OUTPUT_MAX]; size_t bytes; };
+struct collected { char text[OUTPUT_MAX]; size_t bytes; };
 
 static ssize_t write_sink(void *cookie, const char *text, size_t bytes)
 {
-	struct sink *sink = cookie;
+	struct collected *sink = cookie;
 
 	if (bytes > sizeof(sink->text) - sink->bytes)
 		fuzz_failed("output without bound", sink->text, sink->bytes);
@@ -92,33 +92,35 @@ static FILE *nowhere(void)
 }
 
 static void render(const struct formatter_ops *ops, enum trace_format format, const struct record *record,
-		   const struct show *show, const char *name, struct sink *sink)
+		   const struct show *show, const char *name, struct collected *sink)
 {
 	static const cookie_io_functions_t functions = { .write = write_sink };
 	struct format_options format_options = options_of(show);
-	struct options options = { .follow = true, .output = "", .format = format };
+	struct options options = { .follow = true, .to_file = true };
 	struct tsc_clock clock = { .slope = 0.5 };
-	struct report report = { .options = &options, .clock = &clock, .ops = ops };
+	struct sink out = { .ops = ops, .text = format == FORMAT_TEXT, .file = true };
+	struct report report = { .options = &options, .clock = &clock, .sinks = &out, .sink_count = 1,
+				 .functions = libc_functions, .function_count = libc_functions_count };
 
 	filter_open(&options.filter);
 	sink->bytes = 0;
-	report.out = fopencookie(sink, "w", functions);
-	report.formatter = ops->open(report.out, &format_options);
+	out.out = fopencookie(sink, "w", functions);
+	out.formatter = ops->open(out.out, &format_options);
 	report.summary = summary_open(show->where & 1 ? "calls,name" : "name");
 	begin(&report, record, name);
 	call(&report, record, show, 1);
 	call(&report, record, show, 2);
 	message(&report, (struct control){ .type = MSG_EXITED, .value = record->nr & 0xffff }, "", 1);
-	ops->close(report.formatter, true, 0);
+	ops->close(out.formatter, true, 0);
 	summary_close(report.summary, nowhere(), "time");
-	fclose(report.out);
+	fclose(out.out);
 	filter_close(&options.filter);
 	report_close(&report);
 }
 
 void render_everywhere(const struct record *record, const struct show *show, const char *name)
 {
-	static struct sink sink;
+	static struct collected sink;
 
 	render(&formatter_text, FORMAT_TEXT, record, show, name, &sink);
 	check_text_lines(sink.text, sink.bytes, show->state & 4 ? 7 : 3);

@@ -120,17 +120,43 @@ static void options_stop_at_the_program(void)
 
 	good = parse(&o, error, ARGV("-fttTo", "x.json", "-s64", "--trace=read", "-xx", "ls", "-l"));
 	CHECK(good);
-	CHECK(o.follow && o.time_style == TIME_MICROS && o.call_times && o.format == FORMAT_JSON && o.string_limit == 64);
+	CHECK(o.follow && o.time_style == TIME_MICROS && o.call_times && o.outputs[0].format == FORMAT_JSON && o.string_limit == 64);
 	CHECK(o.hex_strings == 2 && !strcmp(o.program[0], "ls") && !strcmp(o.program[1], "-l"));
 	CHECK(o.filter.quiet & QUIET_ATTACH && o.filter_count == 1);
 	options_close(&o);
 	good = parse(&o, error, ARGV("-o", "x.jsonl", "--format=text", "-qq", "--", "-odd"));
 	CHECK(good);
-	CHECK(o.format == FORMAT_TEXT && !strcmp(o.program[0], "-odd") && o.filter.quiet & QUIET_EXIT);
+	CHECK(o.outputs[0].format == FORMAT_TEXT && !strcmp(o.program[0], "-odd") && o.filter.quiet & QUIET_EXIT);
 	options_close(&o);
 	good = parse(&o, error, ARGV("-e", "caught=raw", "-e", "read", "-E", "A=b", "--follow", "true"));
 	CHECK(good);
 	CHECK(o.filter.raw_only && o.follow && o.environment_count == 1);
+	options_close(&o);
+}
+
+static void outputs_are_what_their_names_say(void)
+{
+	char error[OPTIONS_ERROR];
+	struct options o;
+	bool good;
+
+	good = parse(&o, error, ARGV("-o", "a.json", "-o", "a.vtr.zst", "-oa.ndjson.zst", "-o", "|cat >x.vtr", "-o", "a.zst", "ls"));
+	CHECK(good && o.output_count == 5 && o.to_file);
+	CHECK(o.outputs[0].format == FORMAT_JSON && o.outputs[1].format == FORMAT_VTR && o.outputs[2].format == FORMAT_JSONL);
+	CHECK(o.outputs[3].format == FORMAT_TEXT && o.outputs[4].format == FORMAT_TEXT);
+	options_close(&o);
+	good = parse(&o, error, ARGV("record", "-f", "ls"));
+	CHECK(good && o.output_count == 1 && !strcmp(o.outputs[0].name, "trace.vtr") && o.outputs[0].format == FORMAT_VTR);
+	options_close(&o);
+	good = parse(&o, error, ARGV("record", "-o", "a.json", "-o", "b", "ls"));
+	CHECK(good && o.outputs[0].format == FORMAT_JSON && o.outputs[1].format == FORMAT_VTR);
+	options_close(&o);
+	good = parse(&o, error, ARGV("replay", "-e", "read", "-c", "a.vtr"));
+	CHECK(good && o.command == COMMAND_REPLAY && !strcmp(o.recording, "a.vtr") && !o.program && o.output_count == 1);
+	CHECK(!o.outputs[0].name && o.outputs[0].format == FORMAT_TEXT);
+	options_close(&o);
+	good = parse(&o, error, ARGV("--", "record", "x"));
+	CHECK(good && o.command == COMMAND_TRACE && !strcmp(o.program[0], "record"));
 	options_close(&o);
 }
 
@@ -145,6 +171,13 @@ static void wrong_options_get_one_line(void)
 		{ { "--format=xml", "ls" }, "bad value for --format: 'xml'" },
 		{ { "-e", "trce=read", "ls" }, "unknown expression 'trce' in -e: did you mean 'trace'?" },
 		{ { "-cC", "ls" }, "-c and -C cannot be combined" },
+		{ { "record" }, "no program to run; usage: vtrace record [options] [--] PROGRAM [ARGUMENTS]" },
+		{ { "record", "-ox.json", "ls" }, "record: none of the outputs is a recording; name one FILE.vtr" },
+		{ { "-Aox.vtr", "ls" }, "-A: nothing can be appended to a recording" },
+		{ { "--format=vtr", "ls" }, "--format=vtr needs -o FILE: a recording is not for a terminal" },
+		{ { "replay" }, "no recording to read; usage: vtrace replay [options] FILE.vtr" },
+		{ { "replay", "a", "b" }, "replay reads one recording, and 'b' is a second" },
+		{ { "replay", "--vdso", "a" }, "--vdso is for running a program: replay shows what was recorded" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -423,6 +456,7 @@ struct fixture {
 	struct tsc_clock clock;
 	struct merge merge;
 	struct drain drain;
+	struct sink sink;
 	struct report report;
 	char *text;
 	size_t bytes;
@@ -446,8 +480,8 @@ static void fixture_open(struct fixture *f)
 	tsc_clock_start(&f->clock);
 	f->out = open_memstream(&f->text, &f->bytes);
 	drain_open(&f->drain, ends[0], &f->merge);
-	f->report = (struct report){ .options = &f->options, .clock = &f->clock, .ops = &note_ops, .out = f->out,
-				     .formatter = note_open(f->out, NULL) };
+	f->sink = (struct sink){ .ops = &note_ops, .out = f->out, .formatter = note_open(f->out, NULL) };
+	f->report = (struct report){ .options = &f->options, .clock = &f->clock, .sinks = &f->sink, .sink_count = 1 };
 }
 
 static void fixture_round(struct fixture *f)
@@ -470,7 +504,7 @@ static void fixture_close(struct fixture *f, const char *expected)
 		fprintf(stderr, "--- got\n%s--- expected\n%s", f->text, expected);
 		failures++;
 	}
-	note_close(f->report.formatter, true, 0);
+	note_close(f->sink.formatter, true, 0);
 	fclose(f->out);
 	free(f->text);
 	report_close(&f->report);
@@ -611,13 +645,13 @@ static void a_full_disk_is_told_once_and_does_no_harm(void)
 {
 	struct output output;
 
-	CHECK(output_open(&output, "/dev/full", false) == 0 && output.fd > 2);
+	CHECK(output_open(&output, "/dev/full", 0) == 0 && output.fd > 2);
 	for (int i = 0; i < 5; i++) {
 		fprintf(output.file, "line\n");
 		CHECK(fflush(output.file) == 0);
 	}
 	CHECK(output.error == ENOSPC && !output_close(&output));
-	CHECK(output_open(&output, "/no/such/directory/x", false) == ENOENT);
+	CHECK(output_open(&output, "/no/such/directory/x", 0) == ENOENT);
 }
 
 int main(void)
@@ -626,6 +660,7 @@ int main(void)
 	unknown_names_get_one_line_with_the_nearest();
 	results_and_signals_are_filtered();
 	options_stop_at_the_program();
+	outputs_are_what_their_names_say();
 	wrong_options_get_one_line();
 	programs_are_found_as_execvp_does();
 	maps_are_found_replaced_and_cut();

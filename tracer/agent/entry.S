@@ -34,8 +34,35 @@
 	.set V_FUNCTION, 624
 	.set V_ARGS, 632
 	.set T_GADGET_SP, 680
+	.set T_PLAIN_RESUME, 688
+	.set CONFIG_ROWS, 56
+	.set CONFIG_WAYS, 56 + 512
 
 	.section .text.entry, "ax"
+
+/* `entry` when filters exclude syscalls: what nobody asks for is made at once. No instruction before the call may change a flag,
+ * and only rcx and r11 are free. */
+	.globl agent_export_filter
+agent_export_filter:
+	movq %rcx, %gs:T_PLAIN_RESUME
+	.globl agent_export_filter_kept
+agent_export_filter_kept:
+	movzbl %ah, %ecx
+	leaq agent_config+CONFIG_ROWS(%rip), %r11
+	movzwl (%r11,%rcx,2), %ecx
+	leaq CONFIG_WAYS-CONFIG_ROWS(%r11,%rcx), %r11
+	movzbl %al, %ecx
+	movzbl (%r11,%rcx), %ecx
+	jrcxz 1f
+	movq %gs:T_PLAIN_RESUME, %rcx
+	jmp agent_export_site
+1:	syscall
+	.globl agent_export_filter_after
+agent_export_filter_after:
+	movq %gs:T_PLAIN_RESUME, %rcx
+	jmp *%rcx
+	.globl agent_export_filter_end
+agent_export_filter_end:
 
 1:	movq %r11, %rcx
 /* `entry` of threads that are not traced: the site's own syscall instruction is made. */

@@ -101,7 +101,7 @@ static void find_via(struct agent_thread *thread, struct record *rec, uint64_t s
  * for SIGSYS, in which the thread dies if the keeper is killed just then; a system call of ours may meet a filter of the program's. */
 static void wait_a_moment(struct ring_head *ring, uint64_t tail, uint32_t moments)
 {
-	if (agent_config.filtered || moments > MOMENTS_MAX)
+	if (agent_config.own_filter || moments > MOMENTS_MAX)
 		agent_call_keeper(AGENT_CALL_FULL, 0, 0, 0, 0);
 	else
 		agent_raw(NR_FUTEX, (long)&ring->tail, FUTEX_WAIT, (long)(uint32_t)tail, (long)&moment);
@@ -215,7 +215,8 @@ uint64_t agent_syscall(struct agent_thread *thread)
 		thread->frame.rcx -= 2;
 		return thread->frame.rax;
 	}
-	struct record *rec = ring ? reserve(ring) : 0;
+	bool wanted = !agent_config.filtered || choice_way(&agent_config.choice, thread->frame.rax) == WAY_RECORD;
+	struct record *rec = ring && wanted ? reserve(ring) : 0;
 	struct capture_source from = { .copy = copy_own, .string_limit = agent_config.string_limit,
 				       .fd_path = agent_config.fd_paths ? path_of_fd : 0 };
 	struct mask_change mask;

@@ -6,6 +6,7 @@
 enum exit_status {
 	EXIT_OUTPUT = 1,        /* the trace could not be written */
 	EXIT_USAGE = 2,
+	EXIT_CUT = 3,           /* replay: the recording has no end */
 	EXIT_CANNOT_TRACE = 125,
 	EXIT_NOT_EXECUTABLE = 126,
 	EXIT_NOT_FOUND = 127,

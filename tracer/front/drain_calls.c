@@ -73,13 +73,6 @@ void flow_open_from_ring(struct drain *drain, struct flow *flow)
 		flow_open(drain, flow, drain->record);
 }
 
-static void replace_record(struct call *call, const struct record *record)
-{
-	free(call->record);
-	call->record = allocate(record->size);
-	memcpy(call->record, record, record->size);
-}
-
 void flow_complete(struct drain *drain, struct flow *flow, struct record *record)
 {
 	struct call *call = flow->open;
@@ -93,7 +86,7 @@ void flow_complete(struct drain *drain, struct flow *flow, struct record *record
 	if (flow->closed_since && flow->closed_since == record->start_tsc)
 		return;
 	if (call && call->record->start_tsc == record->start_tsc) {
-		replace_record(call, record);
+		call_renew(call, record);
 		flow->open = NULL;
 	} else {
 		flow_close(drain, flow, CALL_UNFINISHED, record->start_tsc);

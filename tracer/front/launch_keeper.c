@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "choose.h"
 #include "launch.h"
 #include "launch_keeper.h"
 #include "memory.h"
@@ -42,18 +43,20 @@ static void apply_environment(const struct options *options)
 static _Noreturn void run_keeper(const struct keeper_process *keeper, const struct options *options, const char *program,
 				 int socket)
 {
+	struct agent_choice choice;
 	struct launch launch = {
 		.argv = options->program, .program = program, .control_fd = socket, .follow = options->follow,
 		.fd_paths = options->fd_paths, .no_agent = options->no_agent, .no_patch = options->no_patch,
 		.no_net = options->no_net, .no_sites = options->no_sites, .remote_dispatch = options->remote_dispatch,
 		.vdso = options->vdso, .string_limit = options->string_limit,
-		.ring_bytes = options->ring_bytes,
+		.ring_bytes = options->ring_bytes, .choice = choose(&options->filter, &choice) ? &choice : NULL,
 	};
 
 	close(keeper->socket);
 	close(keeper->signals);
-	if (keeper->output >= 0)
-		close(keeper->output);
+	for (uint32_t i = 0; i < keeper->output_count; i++)
+		if (keeper->outputs[i] >= 0)
+			close(keeper->outputs[i]);
 	sigprocmask(SIG_SETMASK, &keeper->old_mask, NULL);
 	apply_environment(options);
 	_exit(keeper_run(&launch));

@@ -11,7 +11,8 @@ struct keeper_process {
 	pid_t pid;
 	int socket;     /* ours, not blocking */
 	int signals;    /* signalfd */
-	int output;     /* the trace's, to be closed in the keeper; -1: none */
+	const int *outputs; /* the traces', to be closed in the keeper; -1: none */
+	uint32_t output_count;
 	sigset_t old_mask;
 };
 

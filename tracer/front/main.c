@@ -1,4 +1,4 @@
-/* vtrace: options, the program, then the session. */
+/* vtrace: options, the program, then the session; or a replay. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include "layers.h"
 #include "memory.h"
 #include "options.h"
+#include "replay.h"
 #include "resolve.h"
 #include "session.h"
 
@@ -47,6 +48,8 @@ int main(int argc, char **argv)
 		die(EXIT_USAGE, "%s", error);
 	if (options.help || options.version) {
 		status = say_and_leave(&options);
+	} else if (options.command == COMMAND_REPLAY) {
+		status = replay_run(&options);
 	} else {
 		char *program = find_program(options.program[0]);
 

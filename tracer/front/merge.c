@@ -13,6 +13,14 @@ struct call *call_create(const struct record *record, uint64_t bytes)
 	return call;
 }
 
+void call_renew(struct call *call, const struct record *record)
+{
+	free(call->record);
+	call->record = allocate(record->size);
+	memcpy(call->record, record, record->size);
+	call->renewed = true;
+}
+
 void call_release(struct call *call)
 {
 	if (!call || --call->references)

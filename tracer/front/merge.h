@@ -18,10 +18,12 @@ struct call {
 	enum call_state state;
 	/* Filled when ENTER is reported. */
 	bool entered, shown, delayed;
+	bool renewed;              /* the record is not the one of its ENTER */
+	bool hidden;               /* replay: never shown */
 	uint64_t start_ns;
 	struct place site, caller;
 	enum raw_state raw;
-	const char *comm;
+	const char *comm, *via;
 };
 
 /* A control datagram, payload behind the head and followed by a NUL. */
@@ -39,6 +41,8 @@ struct merge { struct moment *heap; size_t count, capacity; uint64_t sequence; }
 
 struct call *call_create(const struct record *record, uint64_t bytes);
 void call_release(struct call *call);
+/* Another record of the same call: the complete one. Copied. */
+void call_renew(struct call *call, const struct record *record);
 /* Takes the moment. Equal times keep the order of their adding. */
 void merge_add(struct merge *merge, struct moment moment);
 /* The earliest moment not later than `limit`, which becomes the caller's. */

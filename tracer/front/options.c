@@ -14,7 +14,7 @@ struct option_row {
 	const char *name;          /* NULL: no long form */
 	enum argument argument;
 	apply_function *apply;
-	size_t field;              /* for apply_flag, apply_text, apply_number: offset in struct options */
+	size_t field;              /* for apply_flag, apply_number: offset in struct options */
 	const char *help;          /* NULL: not listed */
 };
 #define FIELD(name) offsetof(struct options, name)
@@ -35,11 +35,13 @@ static bool apply_flag(struct options *options, const struct option_row *row, co
 	return true;
 }
 
-static bool apply_text(struct options *options, const struct option_row *row, const char *value, char *error)
+static bool apply_output(struct options *options, const struct option_row *row, const char *value, char *error)
 {
 	if (!*value)
 		return bad_value(error, row, value);
-	*(const char **)((char *)options + row->field) = value;
+	options->outputs = reallocate(options->outputs, (options->output_count + 1) * sizeof(*options->outputs));
+	options->outputs[options->output_count++] = (struct output_option){ .name = value };
+	options->to_file = true;
 	return true;
 }
 
@@ -52,6 +54,12 @@ static bool apply_number(struct options *options, const struct option_row *row, 
 		return bad_value(error, row, value);
 	*(uint32_t *)((char *)options + row->field) = (uint32_t)number;
 	return true;
+}
+
+static bool apply_string_limit(struct options *options, const struct option_row *row, const char *value, char *error)
+{
+	options->string_limit_given = true;
+	return apply_number(options, row, value, error);
 }
 
 static bool apply_count(struct options *options, const struct option_row *row, const char *value, char *error)
@@ -127,9 +135,10 @@ static bool apply_columns(struct options *options, const struct option_row *row,
 
 static bool apply_format(struct options *options, const struct option_row *row, const char *value, char *error)
 {
-	static const char *const names[] = { [FORMAT_TEXT] = "text", [FORMAT_JSON] = "json", [FORMAT_JSONL] = "jsonl" };
+	static const char *const names[] = { [FORMAT_TEXT] = "text", [FORMAT_JSON] = "json", [FORMAT_JSONL] = "jsonl",
+					     [FORMAT_VTR] = "vtr" };
 
-	for (int i = FORMAT_TEXT; i <= FORMAT_JSONL; i++)
+	for (int i = FORMAT_TEXT; i <= FORMAT_VTR; i++)
 		if (!strcmp(names[i], value)) {
 			options->format = (enum trace_format)i;
 			return true;
@@ -251,15 +260,18 @@ static bool apply_fd_paths(struct options *options, const struct option_row *row
 	if (value && strcmp(value, "path") && strcmp(value, "all") && strcmp(value, "none"))
 		return bad_value(error, row, value);
 	options->fd_paths = !value || strcmp(value, "none");
+	options->fd_paths_given = true;
 	return true;
 }
 
 static const struct option_row option_rows[] = {
 	{ 'f', "follow-forks", ARGUMENT_NONE, apply_flag, FIELD(follow), "follow children and threads" },
-	{ 'o', "output", ARGUMENT_NEEDED, apply_text, FIELD(output),
-	  "FILE  write the trace to FILE, or to the command in '|CMD'; x.json and x.jsonl choose the format" },
+	{ 'o', "output", ARGUMENT_NEEDED, apply_output, 0,
+	  "FILE  write the trace to FILE, or to the command in '|CMD'; x.json, x.jsonl and x.vtr\n"
+	  "                               (a recording) choose the format, x.zst compresses; may be given several times" },
 	{ 'A', "output-append-mode", ARGUMENT_NONE, apply_flag, FIELD(append), "append to FILE" },
-	{ 0, "format", ARGUMENT_NEEDED, apply_format, 0, "text|json|jsonl" },
+	{ 0, "format", ARGUMENT_NEEDED, apply_format, 0, "text|json|jsonl|vtr" },
+	{ 0, "zstd", ARGUMENT_NONE, apply_flag, FIELD(zstd), "compress every FILE, whatever its name" },
 	{ 'e', NULL, ARGUMENT_NEEDED, apply_expression, 0,
 	  "EXPR  trace=LIST, status=LIST, signal=LIST, quiet=LIST, caught=raw" },
 	{ 0, "trace", ARGUMENT_NEEDED, apply_long_list, 0, "LIST: [!]all|none|NAME,%CLASS,/REGEX,?NAME" },
@@ -269,7 +281,7 @@ static const struct option_row option_rows[] = {
 	{ 'P', "trace-path", ARGUMENT_NEEDED, apply_path, 0, "PATH  only calls that name PATH" },
 	{ 'z', "successful-only", ARGUMENT_NONE, apply_results, 0, "only calls that succeeded" },
 	{ 'Z', "failed-only", ARGUMENT_NONE, apply_results, 0, "only calls that failed" },
-	{ 's', "string-limit", ARGUMENT_NEEDED, apply_number, FIELD(string_limit), "N  bytes of strings to show (32)" },
+	{ 's', "string-limit", ARGUMENT_NEEDED, apply_string_limit, FIELD(string_limit), "N  bytes of strings to show (32)" },
 	{ 'a', "columns", ARGUMENT_NEEDED, apply_number, FIELD(columns), "N  column of the results (40)" },
 	{ 't', "absolute-timestamps", ARGUMENT_OPTIONAL, apply_clock, FIELD(time_count),
 	  "time of day; -tt with microseconds, -ttt since the epoch" },
@@ -300,6 +312,21 @@ static const struct option_row option_rows[] = {
 	{ 'V', "version", ARGUMENT_NONE, apply_flag, FIELD(version), "the version" },
 };
 #define OPTION_COUNT (sizeof(option_rows) / sizeof(option_rows[0]))
+
+/* How the program is run: what is recorded is recorded. */
+static const char *const live_only[] = {
+	"env", "vdso", "no-agent", "no-net", "no-loader-patch", "ring-bytes",
+};
+
+static bool apply(struct options *options, const struct option_row *row, const char *value, char *error)
+{
+	for (size_t i = 0; options->command == COMMAND_REPLAY && row->name && i < sizeof(live_only) / sizeof(live_only[0]); i++)
+		if (!strcmp(row->name, live_only[i])) {
+			snprintf(error, OPTIONS_ERROR, "--%s is for running a program: replay shows what was recorded", row->name);
+			return false;
+		}
+	return row->apply(options, row, value, error);
+}
 
 static const struct option_row *find_letter(char letter)
 {
@@ -373,7 +400,7 @@ static bool parse_long(struct options *options, char **argv, int *at, char *erro
 		value = argv[++*at];
 	}
 	++*at;
-	return row->apply(options, row, value, error);
+	return apply(options, row, value, error);
 }
 
 /* -abc, -oFILE, -o FILE. */
@@ -390,7 +417,7 @@ static bool parse_short(struct options *options, char **argv, int *at, char *err
 			return false;
 		}
 		if (row->argument != ARGUMENT_NEEDED) {
-			if (!row->apply(options, row, NULL, error))
+			if (!apply(options, row, NULL, error))
 				return false;
 			continue;
 		}
@@ -399,7 +426,7 @@ static bool parse_short(struct options *options, char **argv, int *at, char *err
 		if (!value)
 			return missing_value(written, error);
 		*at += !letters[1];
-		return row->apply(options, row, value, error);
+		return apply(options, row, value, error);
 	}
 	return true;
 }
@@ -411,42 +438,101 @@ static bool ends_with(const char *text, const char *end)
 	return length > tail && !strcmp(text + length - tail, end);
 }
 
-static enum trace_format format_of_name(const char *output)
+/* By its suffix, a last .zst aside; a command, or a name that tells nothing, gets `otherwise`. */
+static enum trace_format format_of_name(const char *name, enum trace_format otherwise)
 {
-	if (!output || *output == '|' || *output == '!')
-		return FORMAT_TEXT;
-	if (ends_with(output, ".json"))
-		return FORMAT_JSON;
-	return ends_with(output, ".jsonl") || ends_with(output, ".ndjson") ? FORMAT_JSONL : FORMAT_TEXT;
+	static const struct { const char *end; enum trace_format format; } rows[] = {
+		{ ".json", FORMAT_JSON }, { ".jsonl", FORMAT_JSONL }, { ".ndjson", FORMAT_JSONL }, { ".vtr", FORMAT_VTR },
+	};
+	size_t length = strlen(name) - (ends_with(name, ".zst") ? 4 : 0);
+
+	for (size_t i = 0; *name != '|' && *name != '!' && i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t tail = strlen(rows[i].end);
+
+		if (length > tail && !strncmp(name + length - tail, rows[i].end, tail))
+			return rows[i].format;
+	}
+	return otherwise;
+}
+
+/* Where the trace goes. --format wins over names; `record` makes a recording of what has no other name. */
+static bool settle_outputs(struct options *options, char *error)
+{
+	enum trace_format otherwise = options->command == COMMAND_RECORD ? FORMAT_VTR : FORMAT_TEXT;
+	bool recorded = false;
+
+	if (!options->output_count && options->command == COMMAND_RECORD) {
+		apply_output(options, NULL, "trace.vtr", error);
+	} else if (!options->output_count) {
+		options->outputs = allocate(sizeof(*options->outputs));
+		options->output_count = 1;
+	}
+	for (uint32_t i = 0; i < options->output_count; i++) {
+		struct output_option *output = &options->outputs[i];
+
+		output->format = options->format != FORMAT_BY_NAME ? options->format :
+			output->name ? format_of_name(output->name, otherwise) : otherwise;
+		recorded = recorded || output->format == FORMAT_VTR;
+	}
+	if (options->command == COMMAND_RECORD && !recorded)
+		snprintf(error, OPTIONS_ERROR, "record: none of the outputs is a recording; name one FILE.vtr");
+	else if (recorded && options->append)
+		snprintf(error, OPTIONS_ERROR, "-A: nothing can be appended to a recording");
+	else if (recorded && !options->to_file)
+		snprintf(error, OPTIONS_ERROR, "--format=vtr needs -o FILE: a recording is not for a terminal");
+	else
+		return true;
+	return false;
+}
+
+/* What is to be run, or replayed. */
+static bool settle_subject(struct options *options, char **rest, char *error)
+{
+	if (options->help || options->version)
+		return true;
+	if (options->command == COMMAND_REPLAY) {
+		options->recording = rest[0];
+		if (rest[0] && !rest[1])
+			return true;
+		snprintf(error, OPTIONS_ERROR, rest[0] ? "replay reads one recording, and '%.80s' is a second" :
+			 "no recording to read; usage: vtrace replay [options] FILE.vtr", rest[0] ? rest[1] : "");
+		return false;
+	}
+	options->program = rest[0] ? rest : NULL;
+	if (options->program)
+		return true;
+	snprintf(error, OPTIONS_ERROR, "no program to run; usage: vtrace %s[options] [--] PROGRAM [ARGUMENTS]",
+		 options->command == COMMAND_RECORD ? "record " : "");
+	return false;
 }
 
 /* What follows from several options together. As in strace, -o with a program implies -q. */
-static bool settle(struct options *options, char *error)
+static void settle(struct options *options)
 {
 	static const enum time_style styles[] = { TIME_NONE, TIME_SECONDS, TIME_MICROS, TIME_UNIX };
 	static const unsigned quiets[] = { 0, QUIET_ATTACH | QUIET_PERSONALITY,
 					   QUIET_ATTACH | QUIET_PERSONALITY | QUIET_EXIT, QUIET_ALL };
 
-	if (options->format == FORMAT_BY_NAME)
-		options->format = format_of_name(options->output);
 	if (options->time_style == TIME_NONE)
 		options->time_style = styles[options->time_count > 3 ? 3 : options->time_count];
 	if (!options->quiet_given)
 		options->filter.quiet = quiets[options->quiet_count > 3 ? 3 : options->quiet_count];
-	if (options->output && !options->quiet_given && !options->quiet_count)
+	if (options->to_file && !options->quiet_given && !options->quiet_count)
 		options->filter.quiet |= QUIET_ATTACH | QUIET_PERSONALITY;
 	options->hex_strings = options->hex_strings > 2 ? 2 : options->hex_strings;
-	if (options->program || options->help || options->version)
-		return true;
-	snprintf(error, OPTIONS_ERROR, "no program to run; usage: vtrace [options] [--] PROGRAM [ARGUMENTS]");
-	return false;
+}
+
+static enum command command_of(const char *word)
+{
+	return word && !strcmp(word, "record") ? COMMAND_RECORD : word && !strcmp(word, "replay") ? COMMAND_REPLAY : COMMAND_TRACE;
 }
 
 bool options_parse(struct options *options, int argc, char **argv, char error[OPTIONS_ERROR])
 {
-	int at = 1;
+	enum command command = command_of(argc > 1 ? argv[1] : NULL);
+	int at = command == COMMAND_TRACE ? 1 : 2;
 
-	*options = (struct options){ .string_limit = 32, .columns = 40, .sort = "time",
+	*options = (struct options){ .command = command, .string_limit = 32, .columns = 40, .sort = "time",
 				     .summary_columns = "time-percent,total-time,avg-time,calls,errors,name" };
 	filter_open(&options->filter);
 	while (at < argc && argv[at][0] == '-' && argv[at][1]) {
@@ -459,21 +545,33 @@ bool options_parse(struct options *options, int argc, char **argv, char error[OP
 		if (!(is_long ? parse_long : parse_short)(options, argv, &at, error))
 			return false;
 	}
-	if (at < argc)
-		options->program = argv + at;
-	return settle(options, error);
+	settle(options);
+	return settle_outputs(options, error) && settle_subject(options, argv + at, error);
 }
 
 void options_close(struct options *options)
 {
 	filter_close(&options->filter);
+	free(options->outputs);
 	free(options->environment);
 	free(options->filter_texts);
 }
 
+struct format_options options_format(const struct options *options)
+{
+	return (struct format_options){
+		.string_limit = options->string_limit, .time_style = options->time_style, .call_times = options->call_times,
+		.fd_paths = options->fd_paths, .verbose = options->verbose, .hex_strings = options->hex_strings,
+		.hide_exec_thread = options->filter.quiet & QUIET_THREAD_EXECVE, .via = options->via,
+		.columns = options->columns, .filters = options->filter_texts, .filter_count = options->filter_count,
+	};
+}
+
 void options_help(FILE *out)
 {
-	fprintf(out, "Usage: vtrace [options] [--] PROGRAM [ARGUMENTS]\n\n");
+	fprintf(out, "Usage: vtrace [options] [--] PROGRAM [ARGUMENTS]\n"
+		     "       vtrace record [options] [-o FILE.vtr] [--] PROGRAM [ARGUMENTS]   (without -o: trace.vtr)\n"
+		     "       vtrace replay [options] FILE.vtr   shows a recording as if it were traced now; - reads stdin\n\n");
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option_row *row = &option_rows[i];
 		char written[64];
@@ -485,5 +583,6 @@ void options_help(FILE *out)
 		fprintf(out, "  %-28s %s\n", written, row->help);
 	}
 	fprintf(out, "\nExit status: the program's. vtrace's own: 1 the trace could not be written, 2 bad usage,\n"
-		     "125 cannot trace, 126 not executable, 127 not found.\n");
+		     "125 cannot trace, 126 not executable, 127 not found. Of replay: 0, 1, 2, 3 the recording is\n"
+		     "cut off, 125 it cannot be read.\n");
 }

@@ -13,10 +13,16 @@ struct output {
 	int error;        /* errno of the first failed write */
 	pid_t command;    /* of '|cmd', else 0 */
 	const char *name; /* borrowed: for messages */
+	struct zstd_output *zstd; /* NULL: not compressed */
 };
+enum output_flag { OUTPUT_APPEND = 1, OUTPUT_ZSTD = 2, OUTPUT_STDOUT = 4 };
 
-/* `name`: NULL for stderr, FILE, "|cmd" or "!cmd". 0 or an errno. */
-int output_open(struct output *output, const char *name, bool append);
+/* `name`: FILE, "|cmd" or "!cmd"; NULL for stderr, or with OUTPUT_STDOUT for stdout. Not to be moved afterwards.
+ * 0 or an errno. */
+int output_open(struct output *output, const char *name, unsigned flags);
+/* What was written can be read from now on. `idle`: nothing more is at hand. What is compressed waits for that, or a while:
+ * small pieces do not compress. */
+void output_flush(struct output *output, bool idle);
 /* Waits for the command. False when not everything was written. */
 bool output_close(struct output *output);
 /* A duplicate at 3 or above, close-on-exec, in place of fd. */

@@ -182,6 +182,13 @@ void processes_enter(struct thread *thread, const struct record *record)
 		thread->exec_path = piece_text(record, record->nr == SYS_execve ? 0 : 1);
 }
 
+bool processes_need(const struct record *record)
+{
+	return record->abi == ABI_X86_64 &&
+	       (record->nr == SYS_mmap || record->nr == SYS_munmap || record->nr == SYS_prctl || record->nr == SYS_execve ||
+		record->nr == SYS_execveat);
+}
+
 void processes_close(struct processes *all)
 {
 	void *value;

@@ -2,6 +2,7 @@
 #ifndef VTRACE_FRONT_PROCESSES_H
 #define VTRACE_FRONT_PROCESSES_H
 
+#include <stdbool.h>
 #include "control.h"
 #include "maps.h"
 #include "names.h"
@@ -28,6 +29,8 @@ void processes_map(struct processes *all, struct names *names, const struct cont
 void processes_call(struct thread *thread, struct names *names, const struct record *record);
 /* What an execve that begins may change. */
 void processes_enter(struct thread *thread, const struct record *record);
+/* Whether the two above would look at it. */
+bool processes_need(const struct record *record);
 void processes_close(struct processes *all);
 
 /* At most 15 bytes of the last component, as the kernel keeps it. */

@@ -4,22 +4,32 @@
 #include "memory.h"
 #include "report.h"
 
-static bool is_text(const struct report *report)
+/* As strace: always in a file, on stderr while more than one thread lives. */
+static bool shows_pid(const struct report *report, const struct sink *sink)
 {
-	return report->options->format == FORMAT_TEXT;
+	return report->options->follow && (sink->file || report->processes.threads.count > 1);
 }
 
-/* As strace: always in a file, on stderr while more than one thread lives. */
-static bool shows_pid(const struct report *report)
+static bool wants(const struct report *report, const struct sink *sink, const struct event *event)
 {
-	return report->options->follow && (report->options->output || report->processes.threads.count > 1);
+	if (!sink->ops)
+		return false;
+	if (event->type == EVENT_EXITED)
+		return !sink->text || !(report->options->filter.quiet & QUIET_EXIT);
+	/* The program's stderr stays its own when the trace goes elsewhere. */
+	return event->type != EVENT_NOTE || !sink->text || sink->file;
 }
 
 static void emit(struct report *report, struct event *event)
 {
-	event->show_pid = shows_pid(report);
-	if (report->ops)
-		report->ops->event(report->formatter, event);
+	for (uint32_t i = 0; i < report->sink_count; i++) {
+		const struct sink *sink = &report->sinks[i];
+
+		if (!wants(report, sink, event))
+			continue;
+		event->show_pid = shows_pid(report, sink);
+		sink->ops->event(sink->formatter, event);
+	}
 	if (report->summary)
 		summary_event(report->summary, event);
 }
@@ -38,8 +48,10 @@ static void begin_call(struct report *report, struct call *call)
 	call->comm = thread ? thread->comm : "";
 	call->site = maps_find(maps, call->record->site);
 	call->caller = maps_find(maps, call->record->via ? call->record->caller : 0);
+	call->via = call->record->via && call->record->via <= report->function_count ?
+		report->functions[call->record->via - 1] : NULL;
 	call->raw = call->record->kind == RECORD_VDSO ? RAW_NO : maps_raw(maps, call->site);
-	call->shown = filter_shows_call(&report->options->filter, call->record, call->raw);
+	call->shown = !call->hidden && filter_shows_call(&report->options->filter, call->record, call->raw);
 	call->delayed = report->options->filter.status != STATUS_ALL;
 	if (thread)
 		processes_enter(thread, call->record);
@@ -49,12 +61,15 @@ static struct event call_event(const struct call *call, enum event_type type)
 {
 	return (struct event){ .type = type, .pid = call->pid, .tid = call->tid, .comm = call->comm, .id = call->id,
 			       .ts_ns = call->start_ns, .start_ns = call->start_ns, .record = call->record,
-			       .state = call->state, .site = call->site, .caller = call->caller, .raw = call->raw };
+			       .state = call->state, .via = call->via, .site = call->site, .caller = call->caller, .raw = call->raw };
 }
 
 static void enter_call(struct report *report, struct call *call)
 {
 	begin_call(report, call);
+	for (uint32_t i = 0; i < report->sink_count; i++)
+		if (report->sinks[i].writer)
+			vtr_write_enter(report->sinks[i].writer, call);
 	if (!call->shown || call->delayed)
 		return;
 	struct event event = call_event(call, EVENT_ENTER);
@@ -67,8 +82,13 @@ static void exit_call(struct report *report, struct call *call, uint64_t tsc)
 	struct thread *thread = processes_thread(&report->processes, call->exit_tid);
 
 	if (!call->entered)
-		begin_call(report, call);
-	if (call->shown && filter_shows_result(&report->options->filter, call->record, call->state)) {
+		enter_call(report, call);
+	bool shown = call->shown && filter_shows_result(&report->options->filter, call->record, call->state);
+
+	for (uint32_t i = 0; i < report->sink_count; i++)
+		if (report->sinks[i].writer)
+			vtr_write_exit(report->sinks[i].writer, call, tsc, shown);
+	if (shown) {
 		struct event event = call_event(call, EVENT_ENTER);
 
 		if (call->delayed)
@@ -99,8 +119,9 @@ static struct event message_event(struct report *report, const struct message *m
 /* In text on stderr this is strace's message; the formatter has no line for it. */
 static void tell_attached(struct report *report, int32_t tid)
 {
-	if (report->ops && is_text(report) && !(report->options->filter.quiet & QUIET_ATTACH))
-		fprintf(report->out, "vtrace: Process %d attached\n", tid);
+	for (uint32_t i = 0; i < report->sink_count; i++)
+		if (report->sinks[i].ops && report->sinks[i].text && !(report->options->filter.quiet & QUIET_ATTACH))
+			fprintf(report->sinks[i].out, "vtrace: Process %d attached\n", tid);
 }
 
 /* The keeper may be too late to read it; then it is the parent's, and the program's before its exec is ours. */
@@ -153,8 +174,7 @@ static void on_exited(struct report *report, const struct message *message)
 {
 	struct event event = message_event(report, message, EVENT_EXITED);
 
-	if (!is_text(report) || !(report->options->filter.quiet & QUIET_EXIT))
-		emit(report, &event);
+	emit(report, &event);
 	processes_exited(&report->processes, message->head.tid);
 }
 
@@ -166,26 +186,38 @@ static void on_signal(struct report *report, const struct message *message)
 
 	memcpy(&info, message->payload, bytes);
 	event.siginfo = &info;
-	if (filter_shows_signal(&report->options->filter, message->head.value))
-		emit(report, &event);
+	emit(report, &event);
 }
 
 static void on_note(struct report *report, const struct message *message)
 {
 	struct event event = message_event(report, message, EVENT_NOTE);
 
+	bool told = false;
+
 	event.what = message->payload;
-	/* The program's stderr stays its own when the trace goes elsewhere. */
-	if (report->ops && (!is_text(report) || report->options->output))
-		emit(report, &event);
-	else
+	for (uint32_t i = 0; i < report->sink_count; i++)
+		told = told || report->sinks[i].writer || wants(report, &report->sinks[i], &event);
+	emit(report, &event);
+	if (!told)
 		warn_line("%s", message->payload);
+}
+
+static bool is_shown(const struct report *report, const struct control *head)
+{
+	return (head->type != MSG_SIGNAL && head->type != MSG_STOP) ||
+	       filter_shows_signal(&report->options->filter, head->value);
 }
 
 static void report_message(struct report *report, const struct message *message)
 {
 	struct event event;
 
+	if (!is_shown(report, &message->head))
+		return;
+	for (uint32_t i = 0; i < report->sink_count; i++)
+		if (report->sinks[i].writer)
+			vtr_write_message(report->sinks[i].writer, &message->head, message->payload);
 	switch ((enum control_type)message->head.type) {
 	case MSG_THREAD:
 		on_thread(report, message);
@@ -201,8 +233,7 @@ static void report_message(struct report *report, const struct message *message)
 		return;
 	case MSG_STOP:
 		event = message_event(report, message, EVENT_STOP);
-		if (filter_shows_signal(&report->options->filter, message->head.value))
-			emit(report, &event);
+		emit(report, &event);
 		return;
 	case MSG_EXITED:
 		on_exited(report, message);

@@ -10,14 +10,26 @@
 #include "names.h"
 #include "options.h"
 #include "processes.h"
+#include "vtr_write.h"
+
+/* Where events go: a formatter, or a recording. */
+struct sink {
+	const struct formatter_ops *ops;         /* NULL: the recording, or no trace is written (-c) */
+	struct formatter *formatter;
+	struct vtr_writer *writer;               /* NULL: no recording */
+	FILE *out;
+	bool text;
+	bool file;                               /* named with -o */
+};
 
 struct report {
 	const struct options *options;           /* borrowed, as all pointers here */
 	struct tsc_clock *clock;
-	const struct formatter_ops *ops;         /* NULL: no trace is written (-c) */
-	struct formatter *formatter;
+	struct sink *sinks;
+	uint32_t sink_count;
+	const char *const *functions;            /* what a record's `via` - 1 means; NULL entries are not known */
+	uint32_t function_count;
 	struct summary *summary;                 /* NULL: none */
-	FILE *out;
 	struct names names;
 	struct processes processes;
 	uint64_t lost;

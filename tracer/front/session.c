@@ -11,9 +11,9 @@
 #include "launch_keeper.h"
 #include "memory.h"
 #include "net_heir.h"
-#include "output.h"
 #include "report.h"
 #include "session.h"
+#include "sinks.h"
 
 #ifndef VTRACE_VERSION
 #define VTRACE_VERSION "0"
@@ -27,7 +27,7 @@
 
 struct session {
 	const struct options *options;
-	struct output output;
+	struct sinks sinks;
 	struct format_options format_options;
 	struct utsname kernel;
 	char cwd[PATH_MAX];
@@ -39,22 +39,6 @@ struct session {
 	unsigned hurried_rounds; /* that are still to come */
 };
 
-static const struct formatter_ops *formatter_for(const struct options *options)
-{
-	if (options->summary == SUMMARY_ONLY)
-		return NULL;
-	switch (options->format) {
-	case FORMAT_JSON:
-		return &formatter_json;
-	case FORMAT_JSONL:
-		return &formatter_jsonl;
-	case FORMAT_TEXT:
-	case FORMAT_BY_NAME:
-		break;
-	}
-	return &formatter_text;
-}
-
 static void fill_format_options(struct session *session, int argc, char **argv)
 {
 	const struct options *options = session->options;
@@ -62,26 +46,35 @@ static void fill_format_options(struct session *session, int argc, char **argv)
 	if (!getcwd(session->cwd, sizeof(session->cwd)))
 		strcpy(session->cwd, "?");
 	uname(&session->kernel);
-	session->format_options = (struct format_options){
-		.string_limit = options->string_limit, .time_style = options->time_style,
-		.call_times = options->call_times, .fd_paths = options->fd_paths, .verbose = options->verbose,
-		.hex_strings = options->hex_strings, .hide_exec_thread = options->filter.quiet & QUIET_THREAD_EXECVE, .output_is_file = options->output,
-		.via = options->via, .columns = options->columns, .argc = argc, .argv = argv, .version = VTRACE_VERSION,
-		.cwd = session->cwd, .kernel = session->kernel.release,
+	session->format_options = options_format(options);
+	session->format_options.argc = argc;
+	session->format_options.argv = argv;
+	session->format_options.version = VTRACE_VERSION;
+	session->format_options.cwd = session->cwd;
+	session->format_options.kernel = session->kernel.release;
+	session->format_options.start_realtime_ns = session->clock.realtime_ns;
+	session->format_options.start_monotonic_ns = session->clock.start.ns;
+}
+
+static struct vtr_header recorded(const struct session *session)
+{
+	const struct options *options = session->options;
+
+	return (struct vtr_header){
 		.start_realtime_ns = session->clock.realtime_ns, .start_monotonic_ns = session->clock.start.ns,
-		.filters = options->filter_texts, .filter_count = options->filter_count,
+		.start_tsc = session->clock.start.tsc, .string_limit = options->string_limit, .status = options->filter.status,
+		.flags = (options->follow ? VTR_FOLLOW : 0) | (options->fd_paths ? VTR_FD_PATHS : 0) | (options->vdso ? VTR_VDSO : 0),
 	};
 }
 
 static void close_report(struct session *session)
 {
-	struct report *report = &session->report;
+	const struct drain *drain = &session->drain;
+	struct vtr_end end = { .complete = drain->finished && !drain->damaged, .lost = session->report.lost,
+			       .status = drain->finished ? drain->last.value : 0 };
 
-	if (report->ops)
-		report->ops->close(report->formatter, session->drain.finished && !session->drain.damaged, report->lost);
-	if (report->summary)
-		summary_close(report->summary, session->output.file, session->options->sort);
-	report_close(report);
+	sinks_end(&session->sinks, session->options, session->report.summary, &end);
+	report_close(&session->report);
 }
 
 /* Without memory the front ends wherever it is, always between two events of the output: that must still be closed, because
@@ -99,16 +92,16 @@ static void close_at_exit(void)
 
 static void open_report(struct session *session)
 {
-	struct report *report = &session->report;
+	const struct options *options = session->options;
+	struct vtr_header head = recorded(session);
 
-	*report = (struct report){ .options = session->options, .clock = &session->clock,
-				   .ops = formatter_for(session->options),
-				   .out = session->output.file };
-	if (report->ops)
-		report->formatter = report->ops->open(session->output.file, &session->format_options);
-	if (session->options->summary != SUMMARY_OFF)
-		report->summary = summary_open(session->options->summary_columns);
-	if ((report->ops && !report->formatter) || (session->options->summary != SUMMARY_OFF && !report->summary))
+	sinks_begin(&session->sinks, options, &session->clock, &session->format_options, &head);
+	session->report = (struct report){ .options = options, .clock = &session->clock, .sinks = session->sinks.items,
+					   .sink_count = session->sinks.count, .functions = libc_functions,
+					   .function_count = libc_functions_count };
+	if (options->summary != SUMMARY_OFF)
+		session->report.summary = summary_open(options->summary_columns);
+	if (options->summary != SUMMARY_OFF && !session->report.summary)
 		die(EXIT_CANNOT_TRACE, "out of memory");
 	unclosed = session;
 	atexit(close_at_exit);
@@ -117,13 +110,13 @@ static void open_report(struct session *session)
 static void open_session(struct session *session, const char *program, int argc, char **argv)
 {
 	const struct options *options = session->options;
-	int err = output_open(&session->output, options->output, options->append);
 
-	if (err)
-		die(EXIT_OUTPUT, "cannot open %s: %s", options->output ? options->output : "stderr", strerror(err));
+	sinks_open(&session->sinks, options);
 	tsc_clock_start(&session->clock);
-	session->keeper.output = session->output.fd;
-	err = keeper_launch(&session->keeper, options, program);
+	session->keeper.outputs = session->sinks.fds;
+	session->keeper.output_count = session->sinks.count;
+	int err = keeper_launch(&session->keeper, options, program);
+
 	if (err)
 		die(EXIT_CANNOT_TRACE, "cannot start the keeper: %s", strerror(err));
 	fill_format_options(session, argc, argv);
@@ -142,8 +135,7 @@ static void report_until(struct session *session, uint64_t limit)
 		moment_release(&moment);
 		any = true;
 	}
-	if (any)
-		fflush(session->output.file);
+	sinks_flush(&session->sinks, !any);
 }
 
 /* How long to wait, from how the last round and the rounds before went. */
@@ -211,7 +203,7 @@ static int failure_status(const struct drain *drain, const char *program)
 static int close_session(struct session *session, const char *program)
 {
 	close_at_exit();
-	bool written = output_close(&session->output);
+	bool written = sinks_close(&session->sinks);
 
 	keeper_wait(&session->keeper);
 	int status = EXIT_CANNOT_TRACE;

@@ -191,7 +191,7 @@ int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struc
 	thread.self = thread_block(task);
 	thread.stack_top = thread.self + THREAD_BYTES - 16;
 	thread.ring = CHUNK_ARENA(task->chunk) + (uint64_t)task->slot * RING_STRIDE;
-	thread.entry = AGENT_EXPORT_SITE;
+	thread.entry = k->launch->choice ? AGENT_EXPORT_FILTER : AGENT_EXPORT_SITE;
 	thread.forced_blocked = task->blocked;
 	task->blocked_told = task->blocked;
 	thread.pid = task->pid;
@@ -215,13 +215,18 @@ int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struc
 static int write_agent(struct keeper *k, struct task *task)
 {
 	struct agent_config config = { .string_limit = k->launch->string_limit, .fd_paths = k->launch->fd_paths,
-				       .vdso = k->launch->vdso, .filtered = space_of(k, task)->filtered,
-				       .regions = { space_of(k, task)->rewriting.regions[0].start } };
+				       .vdso = k->launch->vdso,
+				       .regions = { space_of(k, task)->rewriting.regions[0].start },
+				       .own_filter = space_of(k, task)->filtered,
+				       .filtered = k->launch->choice != NULL };
 	struct agent_thread idle = { .self = AGENT_IDLE, .entry = AGENT_EXPORT_PLAIN };
+	size_t config_bytes = k->launch->choice ? sizeof(config) : offsetof(struct agent_config, choice);
 	int err = tracee_write(k, task->tid, AGENT_BASE, agent_image, (size_t)(agent_image_end - agent_image));
 
+	if (k->launch->choice)
+		config.choice = *k->launch->choice;
 	if (!err)
-		err = tracee_write(k, task->tid, AGENT_DATA, &config, sizeof(config));
+		err = tracee_write(k, task->tid, AGENT_DATA, &config, config_bytes);
 	return err ? err : tracee_write(k, task->tid, AGENT_IDLE, &idle, sizeof(idle));
 }
 

@@ -29,7 +29,7 @@ void note_filter(struct keeper *k, const struct task *task, uint64_t nr, uint64_
 	if (nr != SYS_seccomp && (nr != SYS_prctl || first != PR_SET_SECCOMP))
 		return;
 	space_of(k, task)->filtered = true;
-	tracee_write(k, task->tid, AGENT_DATA + offsetof(struct agent_config, filtered), &yes, sizeof(yes));
+	tracee_write(k, task->tid, AGENT_DATA + offsetof(struct agent_config, own_filter), &yes, sizeof(yes));
 }
 
 /* From its next instruction on the thread has nothing of ours but mapped memory. At a stop outside the agent. */

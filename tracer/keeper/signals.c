@@ -380,9 +380,43 @@ static bool was_interrupted(const struct user_regs_struct *regs)
 {
 	int64_t result = (int64_t)regs->rax;
 
-	return regs->rip == AGENT_EXPORT_GADGET_AFTER && (int64_t)regs->orig_rax >= 0 &&
+	return (regs->rip == AGENT_EXPORT_GADGET_AFTER || regs->rip == AGENT_EXPORT_FILTER_AFTER) && (int64_t)regs->orig_rax >= 0 &&
 	       ((result >= ERESTART_FIRST && result <= ERESTART_LAST) || result == -EINTR ||
 		regs->orig_rax == SYS_io_pgetevents);
+}
+
+static bool in_filter(uint64_t rip)
+{
+	return rip >= AGENT_EXPORT_FILTER && rip < AGENT_EXPORT_FILTER_END;
+}
+
+/* A filter of the program's trapped the call: it made it itself, for all it knows. The signal is set again in any case, because steps
+ * may have been taken. */
+static void tell_call_address(const struct task *task, siginfo_t *info, uint64_t address)
+{
+	if (!info)
+		return;
+	if (info->si_signo == SIGSYS && info->si_code == SYS_SECCOMP)
+		info->si_call_addr = (void *)address;
+	ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
+}
+
+/* A call that is not recorded: nothing but rcx, r11 and RIP differs from the program's. */
+static int leave_filter(struct keeper *k, struct task *task, struct user_regs_struct *regs, uint64_t resume, siginfo_t *info)
+{
+	const struct agent_frame frame = { .rax = regs->orig_rax, .rdi = regs->rdi, .rsi = regs->rsi, .rdx = regs->rdx,
+					   .r10 = regs->r10, .r8 = regs->r8, .r9 = regs->r9 };
+	bool made = regs->rip >= AGENT_EXPORT_FILTER_AFTER;
+
+	if (regs->rip < AGENT_EXPORT_FILTER_KEPT)
+		resume = regs->rcx;
+	if (was_interrupted(regs))
+		forced_interrupted(k, task, &frame);
+	else
+		regs->orig_rax = (uint64_t)-1;
+	regs->rip = made ? resume : resume - 2;
+	tell_call_address(task, info, resume);
+	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;
 }
 
 static int leave_code(struct keeper *k, struct task *task, struct user_regs_struct *regs, siginfo_t *info)
@@ -392,6 +426,8 @@ static int leave_code(struct keeper *k, struct task *task, struct user_regs_stru
 
 	if (tracee_read(k, task->tid, thread_block(task), &thread, sizeof(thread)))
 		return -ESRCH;
+	if (in_filter(regs->rip))
+		return leave_filter(k, task, regs, thread.plain_resume, info);
 	if (was_interrupted(regs)) {
 		forced_interrupted(k, task, &thread.frame);
 		close_open_record(k, task, (int64_t)regs->rax);
@@ -420,10 +456,7 @@ static int leave_code(struct keeper *k, struct task *task, struct user_regs_stru
 			program_registers(regs, &thread.frame);
 			regs->rip = thread.frame.rcx;
 		}
-		if (info && info->si_signo == SIGSYS && info->si_code == SYS_SECCOMP)
-			info->si_call_addr = (void *)thread.frame.rcx; /* a filter of the program's trapped the gadget */
-		if (info)
-			ptrace(PTRACE_SETSIGINFO, task->tid, 0, info);
+		tell_call_address(task, info, thread.frame.rcx);
 	}
 	set_phase(k, task, AGENT_OUTSIDE);
 	return ptrace(PTRACE_SETREGS, task->tid, 0, regs) < 0 ? -errno : 0;

@@ -75,6 +75,7 @@ struct agent_thread {
 	uint64_t stop;            /* 584: set by the keeper: trap at the end of the way through the agent */
 	struct agent_vdso vdso;   /* 592 */
 	uint64_t gadget_sp;       /* 680: the agent's stack pointer while the call is made on the program's */
+	uint64_t plain_resume;    /* 688: where a call that is not recorded goes on */
 	uint64_t forced_blocked;  /* which of FORCED_SIGNALS the program blocks: written by keeper and agent */
 };
 _Static_assert(__builtin_offsetof(struct agent_thread, frame) == 32, "entry.S");
@@ -87,6 +88,26 @@ _Static_assert(__builtin_offsetof(struct agent_thread, vdso) == 592, "entry.S");
 _Static_assert(__builtin_offsetof(struct ring_head, selector) == 32, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_vdso, args) == 40, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_thread, gadget_sp) == 680, "entry.S");
+_Static_assert(__builtin_offsetof(struct agent_thread, plain_resume) == 688, "entry.S");
+
+/* What becomes of a syscall when filters exclude some. */
+enum agent_way {
+	WAY_PLAIN = 0,   /* made at once: nobody asks for it */
+	WAY_AGENT = 1,   /* not recorded, but the agent or the keeper has to see it */
+	WAY_RECORD = 2,
+};
+
+/* By the lowest 16 bits of the number; the kernel knows no number that is longer, but those of x32, which end like the others. */
+#define CHOICE_ROWS 3u /* numbers up to 255, up to 511, all others */
+struct agent_choice {
+	uint16_t row[256];         /* by bits 8 to 15: offset of a row in `way` */
+	uint8_t way[CHOICE_ROWS][256]; /* enum agent_way */
+};
+
+static inline uint8_t choice_way(const struct agent_choice *choice, uint64_t nr)
+{
+	return choice->way[0][choice->row[nr >> 8 & 0xff] + (nr & 0xff)];
+}
 
 /* At AGENT_DATA, written by the keeper only. */
 struct agent_config {
@@ -94,10 +115,13 @@ struct agent_config {
 	uint32_t fd_paths;
 	uint32_t no_via; /* wrappers only jump: set by the keeper when %gs is not ours in every thread */
 	uint32_t vdso;   /* record what the vDSO answers */
-	uint32_t filtered; /* a seccomp filter of the program's is there, or about to be: no system call of ours is harmless */
-	uint32_t pad;
 	uint64_t regions[REGION_MAX]; /* where trampolines lie; 0: unused */
+	uint32_t filtered;            /* `choice` counts, and threads' `entry` is agent_export_filter */
+	uint32_t own_filter;          /* a seccomp filter of the program's is there, or about to be: no call of ours is harmless */
+	struct agent_choice choice;
 };
+_Static_assert(__builtin_offsetof(struct agent_config, choice) == 56, "entry.S");
+_Static_assert(sizeof(((struct agent_choice *)0)->row) == 512, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_config, no_via) == 8, "entry.S");
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct agent_choice;
+
 struct launch {
 	char *const *argv;       /* argv[0] is looked up in PATH, as execvp does */
 	const char *program;     /* resolved path of the executable */
@@ -19,6 +21,7 @@ struct launch {
 	bool no_patch;           /* --no-loader-patch */
 	bool vdso;               /* --vdso: record what the vDSO answers */
 	uint32_t string_limit;   /* -s */
+	const struct agent_choice *choice; /* NULL: everything is recorded */
 	uint32_t ring_bytes;     /* tests: how much of a ring may be in use; 0: all of it */
 };
 
