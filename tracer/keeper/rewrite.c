@@ -280,19 +280,27 @@ static void put_jump(struct edit *edit, const struct way *way, uint64_t base, ui
 		edit_put(edit, base + way->patch, hop, sizeof(hop));
 }
 
-static void put_site(struct edit *edit, const struct site *site, uint64_t base)
+bool rewrite_possible(const struct site *site)
+{
+	struct way way;
+
+	return way_of(site, &way);
+}
+
+static bool put_site(struct edit *edit, const struct site *site, uint64_t base)
 {
 	struct region *region = edit->region;
 	uint64_t address = region->start + (uint64_t)region->used * SLOT_BYTES;
 	struct way way;
 
 	if (region->used == REGION_SLOTS || !way_of(site, &way) || !is_original(edit, site, &way, base))
-		return;
+		return false;
 	if (edit->slot_count == EDIT_SLOTS)
 		edit_flush(edit);
 	fill_slot(edit->slots[edit->slot_count++], address, &way, base);
 	region->used++;
 	put_jump(edit, &way, base, address);
+	return true;
 }
 
 static struct edit *edit_open(struct keeper *k, pid_t tid, struct region *region)
@@ -341,16 +349,17 @@ static void read_ahead(struct edit *edit, const struct choice *choice)
 
 static void rewrite_text(struct keeper *k, struct rewriting *rewriting, pid_t tid, const struct text *text, bool all)
 {
-	struct choice choice = { text, object_at(k, text->object), all };
+	struct object *object = object_at(k, text->object);
+	struct choice choice = { text, object, all };
 	struct region *region = region_for(rewriting, text->start);
 	struct edit *edit = edit_open(k, tid, region);
 
 	if (!region)
 		return;
 	read_ahead(edit, &choice);
-	for (uint32_t i = 0; i < choice.object->plan->count; i++)
-		if (chosen(&choice, i))
-			put_site(edit, chosen(&choice, i), text->base);
+	for (uint32_t i = 0; i < object->plan->count; i++)
+		if (chosen(&choice, i) && put_site(edit, chosen(&choice, i), text->base))
+			object->written[i] = 1;
 	edit_flush(edit);
 }
 
@@ -405,7 +414,8 @@ void rewrite_dispatched(struct keeper *k, struct task *task, uint64_t address)
 	if (space->tasks - space->parked == 1 && !space->rewriting.crowded && region) {
 		struct edit *edit = edit_open(k, task->tid, region);
 
-		put_site(edit, site, text->base);
+		if (put_site(edit, site, text->base))
+			object->written[site - object->plan->sites] = 1;
 		edit_flush(edit);
 	}
 }
