@@ -31,6 +31,7 @@ struct event {
 	enum event_type type;
 	int32_t pid, tid;
 	bool show_pid;               /* text: prefix as strace does in an -o file: "%-5d "; on stderr "[pid %5d] " */
+	/* Names of threads, objects and functions are interned: while a formatter lives, a pointer always means the same text. */
 	const char *comm;            /* never NULL */
 	uint64_t id;                 /* the same for ENTER and EXIT of one call */
 	uint64_t ts_ns;              /* since trace start; of this moment (ENTER: start, EXIT: end) */

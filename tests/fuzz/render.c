@@ -66,7 +66,7 @@ static void begin(struct report *report, const struct record *record, const char
 
 static void call(struct report *report, const struct record *record, const struct show *show, uint64_t id)
 {
-	struct call *call = call_create(record, record->size);
+	struct call *call = call_create(NULL, record, record->size);
 	struct moment moment = { .tsc = record->start_tsc, .kind = MOMENT_ENTER, .call = call };
 
 	call->id = id;

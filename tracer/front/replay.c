@@ -191,7 +191,7 @@ static bool on_enter(struct replay *replay, const struct vtr_entry *entry, const
 	memcpy(&enter, payload, sizeof(enter));
 	if (table_get(&replay->open, (int32_t)enter.id))
 		forget(replay, table_get(&replay->open, (int32_t)enter.id));
-	moment.call = call_create(record, record->size);
+	moment.call = call_create(NULL, record, record->size);
 	moment.call->id = (uint32_t)enter.id;
 	moment.call->pid = enter.pid;
 	moment.call->tid = moment.call->exit_tid = enter.tid;

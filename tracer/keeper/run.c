@@ -30,6 +30,8 @@ static void on_gone(struct keeper *k, struct task *task, int status)
 {
 	if (task->tid == k->program)
 		k->program_status = status;
+	if (task->in_syscall)
+		ptrace_path_notified(k, task); /* killed between its entry stop and the net: the call that it died in */
 	if (task->starting)
 		report_exec_failure(k);
 	else
