@@ -104,3 +104,22 @@ C
 	"$VTRACE" -f -o t.json sh -c 'ls / | cat >/dev/null'
 	jq -e '[.events[].seq | select(. != null)] | . == (sort | unique)' t.json
 }
+
+@test "the footer tells how calls were caught, and where" {
+	export XDG_CACHE_HOME=$PWD/cache
+	traced ls /
+	calls=$(jq '[.events[] | select(.type == "syscall")] | length' t.json)
+	jq -e --argjson calls "$calls" '.footer.calls | .site + .dispatch + .net + .ptrace == $calls' t.json
+	jq -e '.footer | ([.traps[].calls] | add) + .other_traps == .calls.dispatch' t.json
+	jq -e '.footer.sites | any((.object | endswith("/libc.so.6")) and .rewritten > 0 and
+		.found == .rewritten + .unused + ([.left[]] | add))' t.json
+	jq -e '.footer.overhead.agent_ns > 0 and .footer.overhead.keeper_ns > 0' t.json
+}
+
+@test "a program's sites are remembered: the second time none of them is dispatched" {
+	export XDG_CACHE_HOME=$PWD/cache
+	traced ls /
+	jq -e '.footer.calls.dispatch > 10' t.json
+	traced ls /
+	jq -e '.footer.calls | .dispatch == 0 and .site > 50' t.json
+}

@@ -15,6 +15,7 @@
 #define MAP_ANONYMOUS_BIT 0x20u
 #define CLONE_UNTRACED_BIT 0x00800000u
 #define SAMPLE_EACH 1024u /* measures what one call in so many costs; a power of two */
+#define SAMPLE_FIRST 16u
 #define SPINS_MAX 1000u /* some ten microseconds */
 #define SIGFRAME_RAX 144 /* offset of rax in the ucontext that rt_sigreturn finds at the stack pointer */
 
@@ -198,7 +199,7 @@ static void sample(struct ring_head *ring, const uint64_t ticks[3])
 uint64_t agent_syscall(struct agent_thread *thread)
 {
 	struct ring_head *ring = (struct ring_head *)thread->ring;
-	bool sampled = ring && thread->calls++ % SAMPLE_EACH == SAMPLE_EACH / 2;
+	bool sampled = ring && thread->calls++ % SAMPLE_EACH == SAMPLE_FIRST;
 	uint64_t ticks[3] = { sampled ? read_tsc() : 0, 0, 0 };
 
 	if (thread->caught == CAUGHT_SITE && bounce_needed(thread)) {

@@ -81,8 +81,10 @@ static void learn(int fd, struct object *object)
 	object->hot = calloc(object->plan->count + 1u, 1);
 	object->written = calloc(object->plan->count + 1u, 1);
 	object->name = name_of(fd);
-	if (object->plan->count && object->hot && object->written)
+	if (object->plan->count && object->hot && object->written) {
+		heat_open(&object->heat, object->plan);
 		return;
+	}
 	sites_destroy(object->plan);
 	free(object->hot);
 	free(object->written);
@@ -156,15 +158,16 @@ static void count_sites(const struct object *object, struct control_sites *count
 			 why ? site_why_text(why) : "the syscall itself would have to go");
 }
 
-void objects_tell(struct keeper *k)
+void objects_close(struct keeper *k)
 {
 	for (uint32_t i = 0; i < k->object_count; i++) {
-		const struct object *object = &k->objects[i];
+		struct object *object = &k->objects[i];
 		char payload[sizeof(struct control_sites) + 4200];
 		struct control_sites counts = { 0 };
 
 		if (!object->plan)
 			continue;
+		heat_close(&object->heat, object->plan);
 		count_sites(object, &counts);
 		memcpy(payload, &counts, sizeof(counts));
 		int name = snprintf(payload + sizeof(counts), sizeof(payload) - sizeof(counts), "%s", object->name ? object->name : "?");

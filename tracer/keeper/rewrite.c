@@ -318,15 +318,23 @@ static struct edit *edit_open(struct keeper *k, pid_t tid, struct region *region
 struct choice {
 	const struct text *text;
 	const struct object *object;
-	bool all; /* else those that were dispatched before in this session */
+	uint64_t program;
+	bool all; /* else those that the program used before; of a program that is new, those dispatched before in this session */
 };
+
+static bool is_hot(const struct choice *choice, uint32_t index)
+{
+	const struct object *object = choice->object;
+
+	return heat_knows(&object->heat, choice->program) ? heat_has(&object->heat, choice->program, index) : object->hot[index];
+}
 
 static const struct site *chosen(const struct choice *choice, uint32_t index)
 {
 	const struct site *site = &choice->object->plan->sites[index];
 	uint64_t base = choice->text->base;
 
-	return (choice->all || choice->object->hot[index]) && base + site->patch >= choice->text->start &&
+	return (choice->all || is_hot(choice, index)) && base + site->patch >= choice->text->start &&
 	       base + site->offset + SITE_SYSCALL_BYTES <= choice->text->end ? site : NULL;
 }
 
@@ -350,7 +358,7 @@ static void read_ahead(struct edit *edit, const struct choice *choice)
 static void rewrite_text(struct keeper *k, struct rewriting *rewriting, pid_t tid, const struct text *text, bool all)
 {
 	struct object *object = object_at(k, text->object);
-	struct choice choice = { text, object, all };
+	struct choice choice = { text, object, rewriting->program, all };
 	struct region *region = region_for(rewriting, text->start);
 	struct edit *edit = edit_open(k, tid, region);
 
@@ -409,6 +417,7 @@ void rewrite_dispatched(struct keeper *k, struct task *task, uint64_t address)
 	if (!site)
 		return;
 	object->hot[site - object->plan->sites] = 1;
+	heat_mark(&object->heat, space->rewriting.program, (uint32_t)(site - object->plan->sites));
 	struct region *region = region_for(&space->rewriting, text->start);
 
 	if (space->tasks - space->parked == 1 && !space->rewriting.crowded && region) {

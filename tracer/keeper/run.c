@@ -212,7 +212,7 @@ static void tell_end(struct keeper *k)
 {
 	const struct control_cost cost = { .keeper_ticks = k->busy_ticks };
 
-	objects_tell(k);
+	objects_close(k);
 	send_control(k, (struct control){ .type = MSG_COST, .pid = k->program, .tid = k->program }, &cost, sizeof(cost), -1);
 }
 
