@@ -369,6 +369,15 @@ static int received_fd(struct msghdr *msg)
 	return fd;
 }
 
+static void release_rings(const struct drain *drain)
+{
+	void *arena;
+
+	for (size_t i = 0; table_next(&drain->arenas, &i, &arena);)
+		for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++)
+			ring_set_reader(arena_ring(((struct front_arena *)arena)->map, slot), 0);
+}
+
 /* False when nothing more is there now. */
 static bool receive(struct drain *drain)
 {
@@ -383,6 +392,7 @@ static bool receive(struct drain *drain)
 	if (got < 0 && errno == EAGAIN)
 		return false;
 	if (got <= 0) {
+		release_rings(drain); /* at once: every dispatched call is deadly now */
 		drain->ended = true;
 		return false;
 	}
@@ -420,15 +430,6 @@ uint64_t drain_round(struct drain *drain)
 	while (!drain->ended && receive(drain))
 		;
 	return complete_until(drain, now);
-}
-
-void drain_release_rings(const struct drain *drain)
-{
-	void *arena;
-
-	for (size_t i = 0; table_next(&drain->arenas, &i, &arena);)
-		for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++)
-			ring_set_reader(arena_ring(((struct front_arena *)arena)->map, slot), 0);
 }
 
 void drain_finish(struct drain *drain)

@@ -43,8 +43,6 @@ void drain_open(struct drain *drain, int socket, struct merge *merge);
 void drain_close(struct drain *drain);
 /* One round over all rings and the socket. Moments up to the returned time are all there. */
 uint64_t drain_round(struct drain *drain);
-/* The keeper is gone without a word: no ring's thread is to wait for anything any more. */
-void drain_release_rings(const struct drain *drain);
 /* After the last round: calls still open are told as such. */
 void drain_finish(struct drain *drain);
 

@@ -181,8 +181,6 @@ static void trace(struct session *session)
 		wait_for_more(session, &wait_ns);
 		keeper_forward_signals(&session->keeper, session->drain.program);
 	}
-	if (!session->drain.finished && !session->drain.failed)
-		drain_release_rings(&session->drain);
 	drain_round(&session->drain);
 	drain_finish(&session->drain);
 	report_until(session, UINT64_MAX);

@@ -264,6 +264,8 @@ void on_exec(struct keeper *k, pid_t pid)
 		return;
 	uint32_t space = space_new(k);
 
+	if (space != NO_INDEX && task->space != NO_INDEX)
+		k->spaces[space].filtered = space_of(k, task)->filtered;
 	if (task->starting)
 		net_missing(k, task);
 	task_drop_slot(k, task);

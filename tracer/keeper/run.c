@@ -55,7 +55,8 @@ static void on_event_stop(struct keeper *k, struct task *task, int sig)
 	net_vsyscall_returned(k, task);
 	leave_interrupted(k, task);
 	if (sig == SIGTRAP) {
-		resume(task, 0);
+		if (!room_wait(k, task))
+			resume(task, 0);
 		return;
 	}
 	send_control(k, (struct control){ .type = MSG_STOP, .pid = task->pid, .tid = task->tid, .value = sig }, NULL, 0, -1);
