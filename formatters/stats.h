@@ -17,7 +17,7 @@ struct trap { const char *object; uint64_t place; /* offset in the object; objec
 struct object_sites { const char *object; struct control_sites counts; };
 
 struct trace_stats {
-	uint64_t calls[CAUGHT_WRAPPER + 1];  /* system calls, by enum record_caught */
+	uint64_t calls[CAUGHT_WRAPPER + 1];  /* system calls that are shown, by enum record_caught */
 	const struct trap *traps;            /* the most frequent first, at most STATS_TRAPS_SHOWN */
 	size_t trap_count;
 	uint64_t other_traps;                /* calls of all other such places */

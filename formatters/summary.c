@@ -218,14 +218,14 @@ static void add_to_total(struct tally *total, const struct tally *row)
 }
 
 /* As strace, prints nothing when nothing was counted. */
-/* Behind the table, where whoever reads only that stops. */
+/* Behind the table and an empty line, where whoever reads only that stops. */
 static void put_stats(FILE *out, const struct trace_stats *stats)
 {
 	const uint64_t *calls = stats->calls;
 	uint64_t all = calls[CAUGHT_SITE] + calls[CAUGHT_DISPATCH] + calls[CAUGHT_NET] + calls[CAUGHT_PTRACE];
 
-	fprintf(out, "vtrace caught %llu calls: %llu in rewritten sites, %llu by user dispatch, %llu by ptrace, %llu by the net;\n"
-		"its own time about %.6f s in the program and %.6f s in the keeper\n", (unsigned long long)all,
+	fprintf(out, "\nvtrace: %llu calls caught, %llu in rewritten sites, %llu by user dispatch, %llu by ptrace, %llu by the net\n"
+		"vtrace: about %.6f s of its own time in the program, %.6f s in the keeper\n", (unsigned long long)all,
 		(unsigned long long)calls[CAUGHT_SITE], (unsigned long long)calls[CAUGHT_DISPATCH],
 		(unsigned long long)calls[CAUGHT_PTRACE], (unsigned long long)calls[CAUGHT_NET],
 		(double)stats->agent_ns / 1e9, (double)stats->keeper_ns / 1e9);

@@ -83,13 +83,13 @@ static void exit_call(struct report *report, struct call *call, uint64_t tsc)
 
 	if (!call->entered)
 		enter_call(report, call);
-	stats_call(&report->stats, call->record, &call->site);
 	bool shown = call->shown && filter_shows_result(&report->options->filter, call->record, call->state);
 
 	for (uint32_t i = 0; i < report->sink_count; i++)
 		if (report->sinks[i].writer)
 			vtr_write_exit(report->sinks[i].writer, call, tsc, shown);
 	if (shown) {
+		stats_call(&report->stats, call->record, &call->site);
 		struct event event = call_event(call, EVENT_ENTER);
 
 		if (call->delayed)

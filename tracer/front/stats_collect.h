@@ -13,7 +13,7 @@ struct stats {
 	struct trap traps[STATS_TRAPS_MAX]; /* open-addressed; count 0: free */
 };
 
-/* A call that was recorded, shown or not. Names of objects are interned: equal when their pointers are. */
+/* A call that is shown. Names of objects are interned: equal when their pointers are. */
 void stats_call(struct stats *stats, const struct record *record, const struct place *site);
 void stats_sites(struct stats *stats, const struct control_sites *counts, const char *object);
 void stats_cost(struct stats *stats, const struct control_cost *cost, double ns_per_tick);
