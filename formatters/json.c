@@ -6,8 +6,9 @@
 
 /* Texts that most events share are made once. Each cache is as large as stands here; the texts are small. */
 #define NUMBERS 1024
-#define ORIGINS 256 /* a power of two */
+#define ORIGINS 64 /* a power of two */
 enum { HEAD_NAME = 6, HEADS };
+struct heads { struct buf texts[HEADS]; };
 /* Where a call comes from: all that put_origin() looks at. */
 struct origin {
 	struct place site, caller;
@@ -23,7 +24,7 @@ struct formatter {
 	struct buf line;
 	bool document;
 	uint64_t count;
-	struct buf heads[NUMBERS][HEADS];  /* by number: what stands before each argument's value, and before all of them */
+	struct heads *heads[NUMBERS];      /* by number: what stands before each argument's value, and before all of them */
 	struct { struct origin origin; struct buf text; } origins[ORIGINS];
 	struct buf thread;                 /* of the last event: pid, tid, comm */
 	int32_t pid, tid;
@@ -107,17 +108,30 @@ static void put_arg_head(struct buf *out, const struct arg_row *row)
 	buf_puts(out, ",\"value\":");
 }
 
+/* NULL: not kept, for want of memory or because of its number. */
+static struct buf *head_of(struct formatter *f, uint32_t nr, int which)
+{
+	if (nr < NUMBERS && !f->heads[nr])
+		f->heads[nr] = calloc(1, sizeof(*f->heads[nr]));
+	return nr < NUMBERS && f->heads[nr] ? &f->heads[nr]->texts[which] : NULL;
+}
+
+static void heads_close(struct heads *heads)
+{
+	for (int i = 0; heads && i < HEADS; i++)
+		free(heads->texts[i].data);
+	free(heads);
+}
+
 static void put_known_head(struct formatter *f, const struct decode *d, int arg)
 {
 	static const struct arg_row unknown = { 0 };
-	uint32_t nr = (uint32_t)d->rec->nr;
+	struct buf *head = d->row ? head_of(f, (uint32_t)d->rec->nr, arg) : NULL;
 
-	if (!d->row || nr >= NUMBERS) {
+	if (!head) {
 		put_arg_head(&f->line, d->row ? &d->row->args[arg] : &unknown);
 		return;
 	}
-	struct buf *head = &f->heads[nr][arg];
-
 	if (!head->len)
 		put_arg_head(head, &d->row->args[arg]);
 	buf_add(&f->line, head->data, head->len);
@@ -285,7 +299,7 @@ static void put_syscall(struct formatter *f, const struct event *event)
 	d.exiting = event->state != CALL_UNFINISHED && event->state != CALL_UNAVAILABLE;
 	d.failed = d.exiting && rec->ret < 0 && rec->ret >= -4095;
 	put_number(&f->line, ",\"dur\":", (int64_t)(event->ts_ns > event->start_ns ? event->ts_ns - event->start_ns : 0));
-	struct buf *head = d.row && rec->abi == ABI_X86_64 && nr < NUMBERS ? &f->heads[nr][HEAD_NAME] : NULL;
+	struct buf *head = d.row && rec->abi == ABI_X86_64 ? head_of(f, nr, HEAD_NAME) : NULL;
 
 	if (!head)
 		put_name(f, &f->line, &d);
@@ -400,8 +414,8 @@ static void json_close(struct formatter *f, const struct trace_end *end)
 	buf_flush(&f->line, f->out);
 	fflush(f->out);
 	arena_destroy(&f->arena);
-	for (size_t i = 0; i < NUMBERS * HEADS; i++)
-		free(f->heads[i / HEADS][i % HEADS].data);
+	for (size_t i = 0; i < NUMBERS; i++)
+		heads_close(f->heads[i]);
 	for (size_t i = 0; i < ORIGINS; i++)
 		free(f->origins[i].text.data);
 	free(f->thread.data);

@@ -24,16 +24,15 @@ static size_t utf8_length(const uint8_t *at, size_t left)
 }
 
 /* ASCII that stands for itself in a string. */
-static bool is_plain(uint8_t byte)
-{
-	return byte >= ' ' && byte < 0x7f && byte != '"' && byte != '\\';
-}
+static const bool is_plain[256] = {
+	[' '] = true, ['!'] = true, ['"' + 1 ... '\\' - 1] = true, ['\\' + 1 ... 0x7e] = true,
+};
 
 static size_t plain_length(const uint8_t *bytes, size_t size)
 {
 	size_t length = 0;
 
-	while (length < size && is_plain(bytes[length]))
+	while (length < size && is_plain[bytes[length]])
 		length++;
 	return length;
 }
@@ -101,9 +100,22 @@ void json_string(struct buf *out, const char *text)
 	json_quote(out, (const uint8_t *)text, strlen(text));
 }
 
+/* What a double cannot hold no reader is sure to keep, and jansson refuses what is more than INT64_MAX: a string then. */
+static void json_number(struct buf *out, bool negative, uint64_t number)
+{
+	bool quoted = (negative ? 0 - number : number) > 1ull << 53;
+
+	buf_puts(out, quoted ? "\"" : "");
+	if (negative)
+		buf_dec(out, (int64_t)number);
+	else
+		buf_udec(out, number);
+	buf_puts(out, quoted ? "\"" : "");
+}
+
 void json_bytes(struct buf *out, const uint8_t *bytes, size_t size, bool cut, uint64_t full)
 {
-	bool text = is_utf8(bytes, size);
+	bool text = plain_length(bytes, size) == size || is_utf8(bytes, size);
 
 	if (text && !cut) {
 		json_quote(out, bytes, size);
@@ -121,7 +133,7 @@ void json_bytes(struct buf *out, const uint8_t *bytes, size_t size, bool cut, ui
 		buf_puts(out, ",\"truncated\":true");
 	if (cut && full) {
 		buf_puts(out, ",\"len\":");
-		buf_udec(out, full);
+		json_number(out, false, full);
 	}
 	buf_putc(out, '}');
 }
@@ -188,8 +200,9 @@ static void json_members(struct buf *out, const struct value *value)
 		if (at != value->child)
 			buf_putc(out, ',');
 		if (object) {
-			json_string(out, at->name ? at->name : "");
-			buf_putc(out, ':');
+			buf_putc(out, '"'); /* an identifier of ours */
+			buf_puts(out, at->name ? at->name : "");
+			buf_puts(out, "\":");
 		}
 		render_json(out, at);
 	}
@@ -215,8 +228,8 @@ void render_json(struct buf *out, const struct value *value)
 
 	switch (value->type) {
 	case VALUE_NULL: buf_puts(out, "null"); break;
-	case VALUE_INT: buf_dec(out, (int64_t)number); break;
-	case VALUE_UINT: buf_udec(out, number); break;
+	case VALUE_INT: json_number(out, (int64_t)number < 0, number); break;
+	case VALUE_UINT: json_number(out, false, number); break;
 	case VALUE_DECIMAL:
 		buf_putc(out, '"');
 		buf_dec(out, (int64_t)number);

@@ -3,6 +3,7 @@
 #include "lines.h"
 #include "render.h"
 #include "report.h"
+#include "shape.h"
 
 /* A record is 16 KiB at most; one byte of it can become `\377`, a small number in an array, or a struct member. */
 #define OUTPUT_MAX (1u << 20)
@@ -126,4 +127,7 @@ void render_everywhere(const struct record *record, const struct show *show, con
 	check_text_lines(sink.text, sink.bytes, show->state & 4 ? 7 : 3);
 	render(&formatter_jsonl, FORMAT_JSONL, record, show, name, &sink);
 	check_json_lines(sink.text, sink.bytes);
+	check_json_shapes(sink.text, sink.bytes);
+	render(&formatter_json, FORMAT_JSON, record, show, name, &sink);
+	check_json_document(sink.text, sink.bytes);
 }

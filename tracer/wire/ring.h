@@ -9,6 +9,7 @@
 #ifndef VTRACE_WIRE_RING_H
 #define VTRACE_WIRE_RING_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include "record.h"
 
@@ -47,8 +48,8 @@ static inline struct ring_head *arena_ring(void *arena, uint32_t slot)
 /* Without a reader nobody waits for room, and nothing need be dispatched any more: the seccomp net still answers. */
 static inline void ring_set_reader(struct ring_head *ring, int there)
 {
-	__atomic_store_n(&ring->abandoned, !there, __ATOMIC_RELAXED);
-	__atomic_store_n(&ring->selector, there ? RING_DISPATCH : 0, __ATOMIC_RELAXED);
+	atomic_store_explicit(&ring->abandoned, !there, memory_order_relaxed);
+	atomic_store_explicit(&ring->selector, there ? RING_DISPATCH : 0, memory_order_relaxed);
 }
 
 static inline char *ring_data(struct ring_head *ring)
