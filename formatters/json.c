@@ -371,11 +371,55 @@ static void json_event(struct formatter *f, const struct event *event)
 	f->count++;
 }
 
-static void json_close(struct formatter *f, bool complete, uint64_t lost)
+static void put_site_counts(struct buf *line, const struct control_sites *counts)
 {
-	fprintf(f->out, "%s{\"type\":\"footer\",\"complete\":%s,\"events\":%llu,\"lost\":%llu}%s\n",
-		f->document ? "\n],\"footer\":" : "", complete ? "true" : "false", (unsigned long long)f->count,
-		(unsigned long long)lost, f->document ? "}" : "");
+	buf_printf(line, ",\"found\":%u,\"rewritten\":%u,\"unused\":%u,\"left\":{", counts->found, counts->rewritten, counts->unused);
+	for (uint32_t i = 0, shown = 0; i < CONTROL_REASONS; i++) {
+		if (!counts->left[i].count)
+			continue;
+		buf_puts(line, shown++ ? "," : "");
+		json_string(line, counts->left[i].why);
+		buf_printf(line, ":%u", counts->left[i].count);
+	}
+	buf_puts(line, "}}");
+}
+
+static void put_stats(struct buf *line, const struct trace_stats *stats)
+{
+	buf_printf(line, ",\"calls\":{\"site\":%llu,\"dispatch\":%llu,\"net\":%llu,\"ptrace\":%llu}",
+		   (unsigned long long)stats->calls[CAUGHT_SITE], (unsigned long long)stats->calls[CAUGHT_DISPATCH],
+		   (unsigned long long)stats->calls[CAUGHT_NET], (unsigned long long)stats->calls[CAUGHT_PTRACE]);
+	buf_puts(line, ",\"traps\":[");
+	for (size_t i = 0; i < stats->trap_count; i++) {
+		const struct trap *trap = &stats->traps[i];
+
+		buf_printf(line, "%s{\"%s\":\"%#llx\",\"object\":", i ? "," : "", trap->object ? "offset" : "addr",
+			   (unsigned long long)trap->place);
+		if (trap->object)
+			json_string(line, trap->object);
+		else
+			buf_puts(line, "null");
+		buf_printf(line, ",\"calls\":%llu}", (unsigned long long)trap->count);
+	}
+	buf_printf(line, "],\"other_traps\":%llu,\"sites\":[", (unsigned long long)stats->other_traps);
+	for (size_t i = 0; i < stats->site_count; i++) {
+		buf_puts(line, i ? ",{\"object\":" : "{\"object\":");
+		json_string(line, stats->sites[i].object);
+		put_site_counts(line, &stats->sites[i].counts);
+	}
+	buf_printf(line, "],\"overhead\":{\"agent_ns\":%llu,\"keeper_ns\":%llu}", (unsigned long long)stats->agent_ns,
+		   (unsigned long long)stats->keeper_ns);
+}
+
+static void json_close(struct formatter *f, const struct trace_end *end)
+{
+	buf_printf(&f->line, "%s{\"type\":\"footer\",\"complete\":%s,\"events\":%llu,\"lost\":%llu",
+		   f->document ? "\n],\"footer\":" : "", end->complete ? "true" : "false", (unsigned long long)f->count,
+		   (unsigned long long)end->lost);
+	if (end->stats)
+		put_stats(&f->line, end->stats);
+	buf_puts(&f->line, f->document ? "}}\n" : "}\n");
+	buf_flush(&f->line, f->out);
 	fflush(f->out);
 	arena_destroy(&f->arena);
 	for (size_t i = 0; i < NUMBERS; i++)

@@ -440,9 +440,9 @@ static void text_event(struct formatter *f, const struct event *event)
 	put_line(f);
 }
 
-static void text_close(struct formatter *f, bool complete, uint64_t lost)
+static void text_close(struct formatter *f, const struct trace_end *end)
 {
-	(void)complete, (void)lost;
+	(void)end;
 	flush_pending(f, " <unfinished ...>");
 	fflush(f->out);
 	arena_destroy(&f->arena);

@@ -112,8 +112,8 @@ static void render(const struct formatter_ops *ops, enum trace_format format, co
 	call(&report, record, show, 1);
 	call(&report, record, show, 2);
 	message(&report, (struct control){ .type = MSG_EXITED, .value = record->nr & 0xffff }, "", 1);
-	ops->close(out.formatter, true, 0);
-	summary_close(report.summary, nowhere(), "time");
+	ops->close(out.formatter, &(struct trace_end){ .complete = true });
+	summary_close(report.summary, nowhere(), "time", NULL);
 	fclose(out.out);
 	filter_close(&options.filter);
 	report_close(&report);

@@ -14,6 +14,8 @@
 #define PROT_EXEC_BIT 4u
 #define MAP_ANONYMOUS_BIT 0x20u
 #define CLONE_UNTRACED_BIT 0x00800000u
+#define SAMPLE_EACH 1024u /* measures what one call in so many costs; a power of two */
+#define SAMPLE_FIRST 16u
 #define SPINS_MAX 1000u /* some ten microseconds */
 #define MOMENTS_MAX 10000u /* more than a second */
 #define NR_FUTEX 202
@@ -206,9 +208,18 @@ static void tell_mapping(const struct agent_frame *frame, int64_t ret)
 		agent_call_keeper(AGENT_CALL_MAPPED, ret, (long)frame->rsi, (long)frame->r8, (long)frame->r9);
 }
 
+/* The time from the agent's begin to the call, and from there to its end. */
+static void sample(struct ring_head *ring, const uint64_t ticks[3])
+{
+	ring->own_ticks += ticks[1] - ticks[0] + read_tsc() - ticks[2];
+	ring->own_samples++;
+}
+
 uint64_t agent_syscall(struct agent_thread *thread)
 {
 	struct ring_head *ring = (struct ring_head *)thread->ring;
+	bool sampled = ring && thread->calls++ % SAMPLE_EACH == SAMPLE_FIRST;
+	uint64_t ticks[3] = { sampled ? read_tsc() : 0, 0, 0 };
 
 	if (thread->caught == CAUGHT_SITE && bounce_needed(thread)) {
 		__atomic_store_n(&thread->phase, AGENT_AFTER, __ATOMIC_RELEASE); /* nothing is to be undone any more */
@@ -234,8 +245,12 @@ uint64_t agent_syscall(struct agent_thread *thread)
 	if (thread->frame.rax == NR_CLONE)
 		thread->frame.rdi &= ~(uint64_t)CLONE_UNTRACED_BIT; /* else the child would escape the keeper */
 	mask_change_note(thread, &mask);
+	if (sampled)
+		ticks[1] = read_tsc();
 	if (!own_memory_call(&thread->frame, &ret))
 		ret = agent_gadget();
+	if (sampled)
+		ticks[2] = read_tsc();
 	if (mask.any && !ret)
 		thread->forced_blocked = mask.blocked;
 	tell_mapping(&thread->frame, ret);
@@ -246,6 +261,8 @@ uint64_t agent_syscall(struct agent_thread *thread)
 		capture_run(rec, &from, PHASE_EXIT);
 		publish(ring, rec, ret);
 	}
+	if (sampled)
+		sample(ring, ticks);
 	return (uint64_t)ret;
 }
 

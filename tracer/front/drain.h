@@ -33,6 +33,7 @@ struct drain {
 	bool finished, failed;      /* which */
 	struct control last;        /* that message */
 	char what[256];             /* and MSG_FAILED's payload */
+	uint64_t agent_ticks, agent_calls; /* of rings that were left */
 	int net;                    /* the seccomp net's listener, -1: none */
 	char *buffer;               /* CONTROL_MAX + 1 */
 	struct record *record;      /* RECORD_MAX */

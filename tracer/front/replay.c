@@ -383,7 +383,8 @@ int replay_run(const struct options *options)
 	show_unfinished(replay);
 	if (!replay->ended || result == VTR_DAMAGED)
 		replay->end.complete = false;
-	sinks_end(&replay->sinks, &replay->options, replay->report.summary, &replay->end);
+	sinks_end(&replay->sinks, &replay->options, replay->report.summary, &replay->end,
+		  stats_finish(&replay->report.stats));
 	bool written = sinks_close(&replay->sinks);
 	int status = status_of(replay, result, written);
 

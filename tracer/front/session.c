@@ -73,7 +73,8 @@ static void close_report(struct session *session)
 	struct vtr_end end = { .complete = drain->finished && !drain->damaged, .lost = session->report.lost,
 			       .status = drain->finished ? drain->last.value : 0 };
 
-	sinks_end(&session->sinks, session->options, session->report.summary, &end);
+	sinks_end(&session->sinks, session->options, session->report.summary, &end,
+		  stats_finish(&session->report.stats));
 	report_close(&session->report);
 }
 

@@ -127,6 +127,7 @@ struct keeper {
 	uint32_t early_count;
 	pid_t full[256];               /* threads that wait for room in their rings */
 	uint32_t full_count;
+	uint64_t busy_since, busy_ticks; /* not waiting, by the TSC */
 };
 
 /* task.c */
@@ -162,6 +163,8 @@ long remote_syscall(struct keeper *k, pid_t tid, uint64_t at, long nr, const uin
 long remote_call(struct keeper *k, const struct task *task, long nr, const uint64_t args[6]);
 
 /* rewrite.c */
+struct site;
+bool rewrite_possible(const struct site *site);
 /* Where a text at `near` would have its trampolines; 0: nowhere at once. */
 uint64_t rewrite_place(uint64_t near);
 /* They have been mapped there, REGION_BYTES. */

@@ -301,7 +301,9 @@ pid_t net_wait(struct keeper *k, pid_t tid, int *status)
 	pid_t got;
 
 	answer_watcher(k);
+	k->busy_ticks += now_tsc() - k->busy_since;
 	got = k->full_count ? wait_a_little(k, tid, status) : waitpid(tid, status, __WALL);
+	k->busy_since = now_tsc();
 	if (got < 0 && errno == ECHILD && tid < 0 && k->let_go && k->net >= 0) {
 		poll(NULL, 0, 1000); /* only tasks that were let go are left: until the watcher's signal */
 		errno = EINTR;

@@ -209,9 +209,17 @@ static void ignore_terminal_signals(void)
 		signal(ignored[i], SIG_IGN);
 }
 
+static void tell_end(struct keeper *k)
+{
+	const struct control_cost cost = { .keeper_ticks = k->busy_ticks };
+
+	objects_close(k);
+	send_control(k, (struct control){ .type = MSG_COST, .pid = k->program, .tid = k->program }, &cost, sizeof(cost), -1);
+}
+
 int keeper_run(const struct launch *launch)
 {
-	struct keeper k = { .launch = launch, .control = launch->control_fd, .net = -1 };
+	struct keeper k = { .launch = launch, .control = launch->control_fd, .net = -1, .busy_since = now_tsc() };
 
 	if (!allocate(&k))
 		return 1;
@@ -230,6 +238,7 @@ int keeper_run(const struct launch *launch)
 					   .slot = -1 }, "", 1, -1);
 	resume(task, 0);
 	loop(&k);
+	tell_end(&k);
 	send_control(&k, (struct control){ .type = MSG_FINISHED, .pid = k.program, .value = k.program_status }, NULL, 0, -1);
 	return 0;
 }

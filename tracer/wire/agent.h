@@ -76,6 +76,7 @@ struct agent_thread {
 	struct agent_vdso vdso;   /* 592 */
 	uint64_t gadget_sp;       /* 680: the agent's stack pointer while the call is made on the program's */
 	uint64_t plain_resume;    /* 688: where a call that is not recorded goes on */
+	uint64_t calls;           /* so far */
 	uint64_t forced_blocked;  /* which of FORCED_SIGNALS the program blocks: written by keeper and agent */
 };
 _Static_assert(__builtin_offsetof(struct agent_thread, frame) == 32, "entry.S");
