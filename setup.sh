@@ -16,8 +16,36 @@ missing_packages() {
 	done
 }
 
+# The tests run servers of their own: what is installed here is neither started, now or at the next boot, nor makes a database.
+declare -A services=([openssh-server]=ssh [nginx-light]=nginx [redis-server]=redis-server [postgresql]=postgresql)
+policy=/usr/sbin/policy-rc.d
+no_cluster=/etc/postgresql-common/createcluster.d/vtrace.conf
+
+forbid_services() {
+	had_policy=yes
+	if [ ! -e $policy ]; then
+		had_policy=
+		printf '#!/bin/sh\nexit 101\n' | "$@" tee $policy >/dev/null
+		"$@" chmod 755 $policy
+	fi
+	case " ${missing[*]} " in *" postgresql "*)
+		"$@" mkdir -p "${no_cluster%/*}"
+		echo "create_main_cluster = false" | "$@" tee $no_cluster >/dev/null
+	esac
+}
+
+allow_services() {
+	local package
+	[ "$had_policy" ] || "$@" rm -f $policy
+	"$@" rm -f $no_cluster
+	command -v systemctl >/dev/null || return 0
+	for package in "${missing[@]}"; do
+		[ -z "${services[$package]-}" ] || "$@" systemctl --quiet disable "${services[$package]}.service" || true
+	done
+}
+
 install_packages() {
-	local missing as_root=()
+	local missing as_root=() failed=
 	mapfile -t missing < <(missing_packages "$@")
 	[ ${#missing[@]} -eq 0 ] && return
 	if [ "$(id -u)" -ne 0 ]; then
@@ -27,9 +55,11 @@ install_packages() {
 	fi
 	echo "setup: installing ${missing[*]}"
 	"${as_root[@]}" apt-get update -qq || die "apt-get update failed"
+	forbid_services "${as_root[@]}"
 	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-		apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
-		die "could not install: ${missing[*]}"
+		apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || failed=yes
+	allow_services "${as_root[@]}"
+	[ -z "$failed" ] || die "could not install: ${missing[*]}"
 }
 
 build() {

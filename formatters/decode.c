@@ -1,6 +1,7 @@
 /* Dispatch by kind of argument. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include "decode.h"
 #include "sets.h"
 
@@ -47,7 +48,7 @@ static const struct piece *piece_of(struct decode *d, int arg)
 {
 	const struct piece *piece = piece_find(d->rec, arg, PIECE_MEM, 0, phase_of(d, arg));
 
-	if (strstr(d->row->name, "nanosleep") && d->row->args[arg].direction == DIR_OUT) {
+	if ((d->rec->nr == SYS_nanosleep || d->rec->nr == SYS_clock_nanosleep) && d->row->args[arg].direction == DIR_OUT) {
 		/* the kernel writes what remains only when it was interrupted */
 		if (d->rec->ret != -516 && d->rec->ret != -4)
 			return NULL;
@@ -97,7 +98,7 @@ static struct value *decode_buffer(struct decode *d, int arg)
 		length = piece->size;
 	value = decode_bytes(d, piece ? piece_data(piece) : (const uint8_t *)"", piece && piece->size < length ? piece->size : length,
 		length, d->options->string_limit);
-	value->hex = !strcmp(d->row->name, "getrandom");
+	value->hex = d->rec->nr == SYS_getrandom;
 	return value;
 }
 
@@ -118,21 +119,23 @@ static struct value *join_flags(struct decode *d, const struct constant_set *bas
 {
 	struct value *value = value_set(d->arena, VALUE_FLAGS, number, set);
 	const char *name = constant_name(base, number & mask);
-	struct buf text = { 0 };
 
 	if (!name)
 		return value;
 	value->first_name = name;
 	value->first_mask = mask;
-	buf_puts(&text, name);
-	if (number & ~mask) {
-		buf_putc(&text, '|');
-		struct constant_set bare = *set;
-		bare.unknown = NULL;
-		text_flags(&text, number & ~mask, &bare);
+	if (!(number & ~mask)) {
+		value->text = name;
+		return value;
 	}
-	value->text = arena_printf(d->arena, "%s", text.data);
-	free(text.data);
+	struct constant_set bare = *set;
+	struct buf *text = arena_text(d->arena);
+
+	bare.unknown = NULL;
+	buf_puts(text, name);
+	buf_putc(text, '|');
+	text_flags(text, number & ~mask, &bare);
+	value->text = arena_keep(d->arena, text);
 	return value;
 }
 
@@ -418,7 +421,7 @@ struct value *decode_arg(struct decode *d, int arg)
 	case ARG_INT_PTR: return decode_number(d, arg, 4, VALUE_INT);
 	case ARG_UINT_PTR: return decode_number(d, arg, 4, VALUE_UINT);
 	case ARG_LONG_PTR:
-		if (!strcmp(d->row->name, "sendfile") && offset_change(d, arg))
+		if (d->rec->nr == SYS_sendfile && offset_change(d, arg))
 			return offset_change(d, arg);
 		return decode_number(d, arg, 8, VALUE_DECIMAL);
 	case ARG_SOCKLEN_PTR: return decode_socklen(d, arg);
@@ -512,7 +515,7 @@ const char *decode_ret_note(struct decode *d)
 		return poll_note(d);
 	if (d->row->ret == RET_SELECT)
 		return select_note(d);
-	if (!strcmp(d->row->name, "rt_sigtimedwait") && signal_name((int)d->rec->ret))
+	if (d->rec->nr == SYS_rt_sigtimedwait && signal_name((int)d->rec->ret))
 		return arena_printf(d->arena, " (%s)", signal_name((int)d->rec->ret));
 	if (d->row->ret != RET_FCNTL)
 		return NULL;

@@ -1,17 +1,18 @@
 /* Arguments that another argument makes meaningless do not print. */
 #include <string.h>
+#include <sys/syscall.h>
 #include "decode.h"
 
 /* Arguments from `first` on print only when (args[lead] & mask) is one of `values`, or, with `any`, is not 0. */
-struct shown_when { const char *name; int first, lead; bool any; uint64_t mask; int64_t values[8]; };
+struct shown_when { int32_t nr; int first, lead; bool any; uint64_t mask; int64_t values[8]; };
 #define END_VALUES -1
 static const struct shown_when rules[] = {
-	{ "open", 2, 1, true, 020000100, { 0 } }, { "openat", 3, 2, true, 020000100, { 0 } },
-	{ "mq_open", 2, 1, true, 0100, { 0 } },
-	{ "mknod", 2, 1, false, 0170000, { 0020000, 0060000, END_VALUES } },
-	{ "mknodat", 3, 2, false, 0170000, { 0020000, 0060000, END_VALUES } },
-	{ "mremap", 4, 3, true, 6, { 0 } },
-	{ "syslog", 1, 0, false, 0xffffffff, { 2, 3, 4, 8, END_VALUES } },
+	{ SYS_open, 2, 1, true, 020000100, { 0 } }, { SYS_openat, 3, 2, true, 020000100, { 0 } },
+	{ SYS_mq_open, 2, 1, true, 0100, { 0 } },
+	{ SYS_mknod, 2, 1, false, 0170000, { 0020000, 0060000, END_VALUES } },
+	{ SYS_mknodat, 3, 2, false, 0170000, { 0020000, 0060000, END_VALUES } },
+	{ SYS_mremap, 4, 3, true, 6, { 0 } },
+	{ SYS_syslog, 1, 0, false, 0xffffffff, { 2, 3, 4, 8, END_VALUES } },
 };
 
 /* How many arguments a command has, itself included; 0 or not there: all. */
@@ -28,11 +29,11 @@ static const struct shown_count ioctl_counts[] = {
 	{ 0xc0045877, 2 }, { 0xc0045878, 2 }, { 0x125f, 2 }, { 0x1261, 2 }, { 0x1274, 2 }, { 0x1275, 2 }, { 0x1276, 2 }, { 0x4c01, 2 },
 	{ 0x4c07, 2 }, { 0x4c82, 2 },
 };
-#define COUNTS(name, lead, mask, rows) { name, lead, mask, rows, sizeof(rows) / sizeof(*(rows)) }
-static const struct { const char *name; int lead; uint32_t mask; const struct shown_count *rows; size_t count; } commands[] = {
-	COUNTS("fcntl", 1, 0xffffffff, fcntl_counts), COUNTS("futex", 1, 127, futex_counts),
-	COUNTS("kcmp", 2, 0xffffffff, kcmp_counts),
-	COUNTS("ioctl", 1, 0xffffffff, ioctl_counts),
+#define COUNTS(nr, lead, mask, rows) { nr, lead, mask, rows, sizeof(rows) / sizeof(*(rows)) }
+static const struct { int32_t nr; int lead; uint32_t mask; const struct shown_count *rows; size_t count; } commands[] = {
+	COUNTS(SYS_fcntl, 1, 0xffffffff, fcntl_counts), COUNTS(SYS_futex, 1, 127, futex_counts),
+	COUNTS(SYS_kcmp, 2, 0xffffffff, kcmp_counts),
+	COUNTS(SYS_ioctl, 1, 0xffffffff, ioctl_counts),
 };
 
 static bool holds(const struct shown_when *rule, uint64_t word)
@@ -54,7 +55,7 @@ static void hide_from(struct value *args[6], int first, int count)
 static void hide_by_command(struct decode *d, int count, struct value *args[6])
 {
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
-		if (strcmp(commands[i].name, d->row->name))
+		if (commands[i].nr != d->rec->nr)
 			continue;
 		for (size_t j = 0; j < commands[i].count; j++)
 			if (commands[i].rows[j].command == ((uint32_t)d->rec->args[commands[i].lead] & commands[i].mask))
@@ -93,19 +94,51 @@ static void apply_commands(struct decode *d, int count, struct value *args[6])
 	}
 }
 
+/* What of the above is about a system call. */
+enum { BY_RULE = 1, BY_COMMAND = 2, KNOWN = 4 };
+
+static unsigned find_rules(int32_t nr)
+{
+	unsigned found = nr == SYS_futex ? BY_RULE : 0;
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
+		found |= rules[i].nr == nr ? BY_RULE : 0;
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		found |= commands[i].nr == nr ? BY_RULE : 0;
+	for (uint32_t i = 0; i < command_row_count; i++)
+		found |= command_rows[i].nr == nr ? BY_COMMAND : 0;
+	return found | KNOWN;
+}
+
+/* The same, looked for once for each number. */
+static unsigned rules_of(const struct decode *d)
+{
+	static uint8_t known[1024];
+	size_t nr = (uint32_t)d->rec->nr % sizeof(known); /* there is a row: it is small */
+
+	if (!known[nr])
+		known[nr] = (uint8_t)find_rules(d->rec->nr);
+	return known[nr];
+}
+
 void decode_hide_unused(struct decode *d, int count, struct value *args[6])
 {
+	unsigned found = rules_of(d);
+
+	if (found & BY_COMMAND)
+		apply_commands(d, count, args);
+	if (!(found & BY_RULE))
+		return;
 	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
-		if (!strcmp(rules[i].name, d->row->name) && !holds(&rules[i], d->rec->args[rules[i].lead]))
+		if (rules[i].nr == d->rec->nr && !holds(&rules[i], d->rec->args[rules[i].lead]))
 			hide_from(args, rules[i].first, count);
 	hide_by_command(d, count, args);
-	apply_commands(d, count, args);
 	/* FUTEX_WAIT_BITSET and FUTEX_WAKE_BITSET have the mask last */
-	if (count > 5 && !strcmp(d->row->name, "futex") && ((d->rec->args[1] & 127) == 9 || (d->rec->args[1] & 127) == 10)) {
+	if (count > 5 && d->rec->nr == SYS_futex && ((d->rec->args[1] & 127) == 9 || (d->rec->args[1] & 127) == 10)) {
 		args[5]->hidden = false;
 		args[4]->hidden = true;
 		args[3]->hidden = (d->rec->args[1] & 127) == 10;
 	}
-	if (count > 5 && !strcmp(d->row->name, "futex") && ((d->rec->args[1] & 127) == 6 || (d->rec->args[1] & 127) == 13))
+	if (count > 5 && d->rec->nr == SYS_futex && ((d->rec->args[1] & 127) == 6 || (d->rec->args[1] & 127) == 13))
 		args[2]->hidden = true; /* FUTEX_LOCK_PI takes no value */
 }

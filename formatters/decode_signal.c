@@ -38,7 +38,7 @@ struct value *decode_signal_number(struct decode *d, int number)
 struct value *decode_sigset(struct decode *d, const uint8_t *bytes, size_t size)
 {
 	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
-	struct buf text = { 0 };
+	struct buf *text = arena_text(d->arena);
 	uint64_t mask;
 	bool inverse;
 
@@ -46,18 +46,20 @@ struct value *decode_sigset(struct decode *d, const uint8_t *bytes, size_t size)
 		return NULL;
 	mask = get_u64(bytes);
 	inverse = __builtin_popcountll(mask) >= 43; /* 2/3 of 64: the rest is shorter */
-	buf_puts(&text, inverse ? "~[" : "[");
+	buf_puts(text, inverse ? "~[" : "[");
 	for (int n = 1, any = 0; n <= 64; n++) {
 		bool in = mask >> (n - 1) & 1;
 
 		if (in)
 			value_add(list, NULL, decode_signal_number(d, n));
 		if (in != inverse)
-			buf_printf(&text, any++ ? " %s" : "%s", signal_name(n) + 3);
+		{
+			buf_puts(text, any++ ? " " : "");
+			buf_puts(text, signal_name(n) + 3);
+		}
 	}
-	buf_putc(&text, ']');
-	list->text = arena_printf(d->arena, "%s", text.data);
-	free(text.data);
+	buf_putc(text, ']');
+	list->text = arena_keep(d->arena, text);
 	return list;
 }
 

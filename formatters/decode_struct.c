@@ -87,9 +87,18 @@ struct value *decode_file_mode(struct decode *d, uint64_t mode)
 
 	const char *type = mode >> 12 & 15 ? types[mode >> 12 & 15] : "";
 
-	if (type) /* a type without a name: all of it in octal */
-		value->text = arena_printf(d->arena, "%s%s%s%s%s%#03llo", type, *type ? "|" : "", mode & 04000 ? "S_ISUID|" : "",
-			mode & 02000 ? "S_ISGID|" : "", mode & 01000 ? "S_ISVTX|" : "", (unsigned long long)mode & 0777);
+	if (!type) /* all of it in octal */
+		return value;
+	struct buf *text = arena_text(d->arena);
+
+	buf_puts(text, type);
+	buf_puts(text, *type ? "|" : "");
+	buf_puts(text, mode & 04000 ? "S_ISUID|" : "");
+	buf_puts(text, mode & 02000 ? "S_ISGID|" : "");
+	buf_puts(text, mode & 01000 ? "S_ISVTX|" : "");
+	buf_add(text, (char[]){ '0', (char)('0' + (mode >> 6 & 7)), (char)('0' + (mode >> 3 & 7)), (char)('0' + (mode & 7)) } +
+		(mode & 0700 ? 0 : 1), mode & 0700 ? 4 : 3);
+	value->text = arena_keep(d->arena, text);
 	return value;
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include "record.h"
+#include "stats.h"
 #include "tables.h"
 
 /* A place in a mapped file. object NULL: not known. */
@@ -30,6 +31,7 @@ struct event {
 	enum event_type type;
 	int32_t pid, tid;
 	bool show_pid;               /* text: prefix as strace does in an -o file: "%-5d "; on stderr "[pid %5d] " */
+	/* Names of threads, objects and functions are interned: while a formatter lives, a pointer always means the same text. */
 	const char *comm;            /* never NULL */
 	uint64_t id;                 /* the same for ENTER and EXIT of one call */
 	uint64_t ts_ns;              /* since trace start; of this moment (ENTER: start, EXIT: end) */
@@ -73,8 +75,7 @@ struct formatter; /* opaque */
 struct formatter_ops {
 	struct formatter *(*open)(FILE *out, const struct format_options *options); /* NULL: out of memory */
 	void (*event)(struct formatter *f, const struct event *event);
-	/* complete: false when the trace is known to be cut */
-	void (*close)(struct formatter *f, bool complete, uint64_t lost);
+	void (*close)(struct formatter *f, const struct trace_end *end);
 };
 extern const struct formatter_ops formatter_text, formatter_json, formatter_jsonl;
 
@@ -86,6 +87,7 @@ int summary_columns_valid(const char *columns);
 void summary_event(struct summary *s, const struct event *event);
 /* sort: a column of -U, or "nothing"; as strace -S */
 int summary_sort_valid(const char *sort);
-void summary_close(struct summary *s, FILE *out, const char *sort);
+/* `stats`: NULL, or what is told behind the table. */
+void summary_close(struct summary *s, FILE *out, const char *sort, const struct trace_stats *stats);
 
 #endif

@@ -4,6 +4,19 @@
 #include <sys/wait.h>
 #include "decode.h"
 
+/* Texts that most events share are made once. Each cache is as large as stands here; the texts are small. */
+#define NUMBERS 1024
+#define ORIGINS 64 /* a power of two */
+enum { HEAD_NAME = 6, HEADS };
+struct heads { struct buf texts[HEADS]; };
+/* Where a call comes from: all that put_origin() looks at. */
+struct origin {
+	struct place site, caller;
+	const char *via;
+	uint64_t site_addr, caller_addr;
+	uint32_t raw, caught, kind, unused;
+};
+
 struct formatter {
 	FILE *out;
 	struct format_options options;
@@ -11,11 +24,18 @@ struct formatter {
 	struct buf line;
 	bool document;
 	uint64_t count;
+	struct heads *heads[NUMBERS];      /* by number: what stands before each argument's value, and before all of them */
+	struct { struct origin origin; struct buf text; } origins[ORIGINS];
+	struct buf thread;                 /* of the last event: pid, tid, comm */
+	int32_t pid, tid;
+	const char *comm;
 };
 
 static void put_key(struct buf *out, const char *key, const char *text)
 {
-	buf_printf(out, ",\"%s\":", key);
+	buf_puts(out, ",\"");
+	buf_puts(out, key);
+	buf_puts(out, "\":");
 	if (text)
 		json_bytes(out, (const uint8_t *)text, strlen(text), false, 0);
 	else
@@ -65,6 +85,58 @@ static struct formatter *open_as(FILE *out, const struct format_options *options
 static struct formatter *json_open(FILE *out, const struct format_options *options) { return open_as(out, options, true); }
 static struct formatter *jsonl_open(FILE *out, const struct format_options *options) { return open_as(out, options, false); }
 
+static void put_number(struct buf *out, const char *key, int64_t number)
+{
+	buf_puts(out, key);
+	buf_dec(out, number);
+}
+
+static void put_hex(struct buf *out, uint64_t number)
+{
+	buf_putc(out, '"');
+	buf_hex(out, number);
+	buf_putc(out, '"');
+}
+
+/* {"name":"fd","type":"unsigned int","value": */
+static void put_arg_head(struct buf *out, const struct arg_row *row)
+{
+	buf_puts(out, "{\"name\":");
+	json_string(out, row->name ? row->name : "");
+	buf_puts(out, ",\"type\":");
+	json_string(out, row->type ? row->type : "unsigned long");
+	buf_puts(out, ",\"value\":");
+}
+
+/* NULL: not kept, for want of memory or because of its number. */
+static struct buf *head_of(struct formatter *f, uint32_t nr, int which)
+{
+	if (nr < NUMBERS && !f->heads[nr])
+		f->heads[nr] = calloc(1, sizeof(*f->heads[nr]));
+	return nr < NUMBERS && f->heads[nr] ? &f->heads[nr]->texts[which] : NULL;
+}
+
+static void heads_close(struct heads *heads)
+{
+	for (int i = 0; heads && i < HEADS; i++)
+		free(heads->texts[i].data);
+	free(heads);
+}
+
+static void put_known_head(struct formatter *f, const struct decode *d, int arg)
+{
+	static const struct arg_row unknown = { 0 };
+	struct buf *head = d->row ? head_of(f, (uint32_t)d->rec->nr, arg) : NULL;
+
+	if (!head) {
+		put_arg_head(&f->line, d->row ? &d->row->args[arg] : &unknown);
+		return;
+	}
+	if (!head->len)
+		put_arg_head(head, &d->row->args[arg]);
+	buf_add(&f->line, head->data, head->len);
+}
+
 static void put_args(struct formatter *f, struct decode *d)
 {
 	struct buf *out = &f->line;
@@ -73,41 +145,51 @@ static void put_args(struct formatter *f, struct decode *d)
 
 	buf_puts(out, ",\"args\":[");
 	for (int i = 0; i < count; i++) {
-		buf_puts(out, i ? ",{\"name\":" : "{\"name\":");
-		json_string(out, d->row && d->row->args[i].name ? d->row->args[i].name : "");
-		buf_puts(out, ",\"type\":");
-		json_string(out, d->row && d->row->args[i].type ? d->row->args[i].type : "unsigned long");
-		buf_puts(out, ",\"value\":");
+		buf_puts(out, i ? "," : "");
+		put_known_head(f, d, i);
 		if (d->row)
 			render_json(out, args[i]);
 		else
-			buf_printf(out, "\"0x%llx\"", (unsigned long long)d->rec->args[i]);
+			put_hex(out, d->rec->args[i]);
 		buf_putc(out, '}');
 	}
 	buf_putc(out, ']');
+}
+
+static void put_decimal(struct buf *out, int64_t number, bool quoted)
+{
+	buf_puts(out, quoted ? "\"" : "");
+	buf_dec(out, number);
+	buf_puts(out, quoted ? "\"" : "");
 }
 
 static void put_ret(struct formatter *f, struct decode *d, enum call_state state)
 {
 	long long ret = (long long)d->rec->ret;
 	int kind = d->row ? d->row->ret : RET_INT;
-	const char *format = kind == RET_HEX ? "{\"value\":\"0x%llx\"" : kind == RET_OFFSET ? "{\"value\":\"%lld\"" : "{\"value\":%lld";
 
 	buf_puts(&f->line, ",\"ret\":");
 	if (state == CALL_UNFINISHED || state == CALL_UNAVAILABLE) {
-		buf_printf(&f->line, "null,\"state\":\"%s\"", state == CALL_UNFINISHED ? "unfinished" : "unavailable");
+		buf_puts(&f->line, state == CALL_UNFINISHED ? "null,\"state\":\"unfinished\"" : "null,\"state\":\"unavailable\"");
 		return;
 	}
 	if (d->failed) {
-		buf_printf(&f->line, "{\"value\":-1,\"errno\":%lld,\"error\":", -ret);
+		buf_puts(&f->line, "{\"value\":-1,\"errno\":");
+		buf_dec(&f->line, -ret);
+		buf_puts(&f->line, ",\"error\":");
 		json_string(&f->line, errno_name((int)-ret) ?: "UNKNOWN");
 	} else {
-		buf_printf(&f->line, format, ret);
+		buf_puts(&f->line, "{\"value\":");
+		if (kind == RET_HEX)
+			put_hex(&f->line, (uint64_t)ret);
+		else
+			put_decimal(&f->line, ret, kind == RET_OFFSET);
 	}
 	buf_puts(&f->line, "}");
 	if (state == CALL_INTERRUPTED && d->failed)
 		put_key(&f->line, "restart", errno_name((int)-ret));
-	buf_printf(&f->line, ",\"state\":\"%s\"", state == CALL_INTERRUPTED ? "interrupted" : state == CALL_DETACHED ? "detached" : "done");
+	buf_puts(&f->line, state == CALL_INTERRUPTED ? ",\"state\":\"interrupted\"" : state == CALL_DETACHED ?
+		",\"state\":\"detached\"" : ",\"state\":\"done\"");
 }
 
 static void put_place(struct buf *out, const struct place *place)
@@ -117,56 +199,117 @@ static void put_place(struct buf *out, const struct place *place)
 		json_bytes(out, (const uint8_t *)place->object, strlen(place->object), false, 0);
 	else
 		buf_puts(out, "null");
-	buf_printf(out, ",\"offset\":\"0x%llx\"}", (unsigned long long)place->offset);
+	buf_puts(out, ",\"offset\":");
+	put_hex(out, place->offset);
+	buf_putc(out, '}');
 }
 
-static void put_origin(struct formatter *f, const struct event *event)
+static void put_origin(struct buf *line, const struct event *event)
 {
 	static const char *const caught[] = { "net", "site", "dispatch", "net", "ptrace", "wrapper" };
-	static const char *const raw[] = { "false", "true", "null" };
+	static const char *const raw[] = { ",\"raw\":false,\"via\":", ",\"raw\":true,\"via\":", ",\"raw\":null,\"via\":" };
 	const struct record *rec = event->record;
 
 	if (rec->kind == RECORD_VDSO) {
-		buf_puts(&f->line, ",\"site\":null");
+		buf_puts(line, ",\"site\":null");
 	} else {
-		buf_printf(&f->line, ",\"site\":{\"addr\":\"0x%llx\",", (unsigned long long)rec->site);
-		put_place(&f->line, &event->site);
+		buf_puts(line, ",\"site\":{\"addr\":");
+		put_hex(line, rec->site);
+		buf_putc(line, ',');
+		put_place(line, &event->site);
 	}
-	buf_printf(&f->line, ",\"raw\":%s,\"via\":", raw[event->raw < 3 ? event->raw : 2]);
+	buf_puts(line, raw[event->raw < 3 ? event->raw : 2]);
 	if (event->via) {
-		buf_puts(&f->line, "{\"function\":");
-		json_bytes(&f->line, (const uint8_t *)event->via, strlen(event->via), false, 0);
-		buf_printf(&f->line, ",\"caller\":\"0x%llx\",", (unsigned long long)rec->caller);
-		put_place(&f->line, &event->caller);
+		buf_puts(line, "{\"function\":");
+		json_bytes(line, (const uint8_t *)event->via, strlen(event->via), false, 0);
+		buf_puts(line, ",\"caller\":");
+		put_hex(line, rec->caller);
+		buf_putc(line, ',');
+		put_place(line, &event->caller);
 	} else {
-		buf_puts(&f->line, "null");
+		buf_puts(line, "null");
 	}
-	buf_printf(&f->line, ",\"caught\":\"%s\"", caught[rec->caught <= CAUGHT_WRAPPER ? rec->caught : CAUGHT_NET]);
+	buf_puts(line, ",\"caught\":\"");
+	buf_puts(line, caught[rec->caught <= CAUGHT_WRAPPER ? rec->caught : CAUGHT_NET]);
+	buf_putc(line, '"');
+}
+
+/* ,"abi":"x86_64","nr":0,"name":"read" */
+static void put_name(struct formatter *f, struct buf *out, const struct decode *d)
+{
+	static const char *const abis[] = { "x86_64", "i386", "x32" };
+	uint32_t nr = (uint32_t)d->rec->nr;
+	const char *name = d->row ? d->row->name : NULL;
+
+	if (!name && d->rec->abi == ABI_I386 && nr < syscalls_i386_count)
+		name = syscalls_i386_names[nr];
+	buf_puts(out, ",\"abi\":\"");
+	buf_puts(out, abis[d->rec->abi < 3 ? d->rec->abi : 0]);
+	put_number(out, "\",\"nr\":", d->rec->nr);
+	buf_puts(out, ",\"name\":");
+	json_string(out, name ? name : arena_printf(&f->arena, "syscall_%#x", nr));
+}
+
+static size_t place_of(const struct origin *origin)
+{
+	return (size_t)((origin->site_addr ^ origin->caller_addr * 31) * 0x9e3779b97f4a7c15ull >> 56) % ORIGINS;
+}
+
+static void put_known_origin(struct formatter *f, const struct event *event)
+{
+	const struct record *rec = event->record;
+	const struct origin origin = { event->site, event->caller, event->via, rec->site, rec->caller, event->raw, rec->caught,
+				       rec->kind, 0 };
+	struct buf *text = &f->origins[place_of(&origin)].text;
+
+	if (!text->len || memcmp(&origin, &f->origins[place_of(&origin)].origin, sizeof(origin))) {
+		f->origins[place_of(&origin)].origin = origin;
+		text->len = 0;
+		put_origin(text, event);
+	}
+	buf_add(&f->line, text->data, text->len);
+}
+
+/* ,"pid":7,"tid":8,"comm":"sh" */
+static void put_thread(struct formatter *f, const struct event *event)
+{
+	struct buf *text = &f->thread;
+
+	/* Names are interned: the same pointer is the same name. */
+	if (!text->len || f->pid != event->pid || f->tid != event->tid || f->comm != event->comm) {
+		f->pid = event->pid;
+		f->tid = event->tid;
+		f->comm = event->comm;
+		text->len = 0;
+		put_number(text, ",\"pid\":", event->pid);
+		put_number(text, ",\"tid\":", event->tid);
+		put_key(text, "comm", event->comm);
+	}
+	buf_add(&f->line, text->data, text->len);
 }
 
 static void put_syscall(struct formatter *f, const struct event *event)
 {
-	static const char *const abis[] = { "x86_64", "i386", "x32" };
 	const struct record *rec = event->record;
 	uint32_t nr = (uint32_t)rec->nr;
 	struct decode d = { .rec = rec, .options = &f->options, .arena = &f->arena };
-	const char *name = NULL;
 
 	if (rec->abi != ABI_I386 && nr < syscalls_x86_64_count && syscalls_x86_64[nr].name)
 		d.row = &syscalls_x86_64[nr];
-	if (d.row)
-		name = d.row->name;
-	else if (rec->abi == ABI_I386 && nr < syscalls_i386_count)
-		name = syscalls_i386_names[nr];
 	d.exiting = event->state != CALL_UNFINISHED && event->state != CALL_UNAVAILABLE;
 	d.failed = d.exiting && rec->ret < 0 && rec->ret >= -4095;
-	buf_printf(&f->line, ",\"dur\":%llu,\"abi\":\"%s\",\"nr\":%d,\"name\":",
-		(unsigned long long)(event->ts_ns > event->start_ns ? event->ts_ns - event->start_ns : 0),
-		abis[rec->abi < 3 ? rec->abi : 0], rec->nr);
-	json_string(&f->line, name ? name : arena_printf(&f->arena, "syscall_%#x", nr));
+	put_number(&f->line, ",\"dur\":", (int64_t)(event->ts_ns > event->start_ns ? event->ts_ns - event->start_ns : 0));
+	struct buf *head = d.row && rec->abi == ABI_X86_64 ? head_of(f, nr, HEAD_NAME) : NULL;
+
+	if (!head)
+		put_name(f, &f->line, &d);
+	else if (!head->len)
+		put_name(f, head, &d);
+	if (head)
+		buf_add(&f->line, head->data, head->len);
 	put_args(f, &d);
 	put_ret(f, &d, event->state);
-	put_origin(f, event);
+	put_known_origin(f, event);
 }
 
 static void put_other(struct formatter *f, const struct event *event)
@@ -206,10 +349,11 @@ static void json_event(struct formatter *f, const struct event *event)
 	if (call && event->record->kind == RECORD_VDSO)
 		type = "vdso";
 	arena_reset(&f->arena);
-	buf_printf(&f->line, "%s{\"type\":\"%s\",\"seq\":%llu,\"pid\":%d,\"tid\":%d", f->document && f->count ? ",\n" : "", type,
-		(unsigned long long)f->count, event->pid, event->tid);
-	put_key(&f->line, "comm", event->comm);
-	buf_printf(&f->line, ",\"ts\":%llu", (unsigned long long)(call ? event->start_ns : event->ts_ns));
+	buf_puts(&f->line, f->document && f->count ? ",\n{\"type\":\"" : "{\"type\":\"");
+	buf_puts(&f->line, type);
+	put_number(&f->line, "\",\"seq\":", (int64_t)f->count);
+	put_thread(f, event);
+	put_number(&f->line, ",\"ts\":", (int64_t)(call ? event->start_ns : event->ts_ns));
 	if (call)
 		put_syscall(f, event);
 	else
@@ -219,13 +363,62 @@ static void json_event(struct formatter *f, const struct event *event)
 	f->count++;
 }
 
-static void json_close(struct formatter *f, bool complete, uint64_t lost)
+static void put_site_counts(struct buf *line, const struct control_sites *counts)
 {
-	fprintf(f->out, "%s{\"type\":\"footer\",\"complete\":%s,\"events\":%llu,\"lost\":%llu}%s\n",
-		f->document ? "\n],\"footer\":" : "", complete ? "true" : "false", (unsigned long long)f->count,
-		(unsigned long long)lost, f->document ? "}" : "");
+	buf_printf(line, ",\"found\":%u,\"rewritten\":%u,\"unused\":%u,\"left\":{", counts->found, counts->rewritten, counts->unused);
+	for (uint32_t i = 0, shown = 0; i < CONTROL_REASONS; i++) {
+		if (!counts->left[i].count)
+			continue;
+		buf_puts(line, shown++ ? "," : "");
+		json_string(line, counts->left[i].why);
+		buf_printf(line, ":%u", counts->left[i].count);
+	}
+	buf_puts(line, "}}");
+}
+
+static void put_stats(struct buf *line, const struct trace_stats *stats)
+{
+	buf_printf(line, ",\"calls\":{\"site\":%llu,\"dispatch\":%llu,\"net\":%llu,\"ptrace\":%llu}",
+		   (unsigned long long)stats->calls[CAUGHT_SITE], (unsigned long long)stats->calls[CAUGHT_DISPATCH],
+		   (unsigned long long)stats->calls[CAUGHT_NET], (unsigned long long)stats->calls[CAUGHT_PTRACE]);
+	buf_puts(line, ",\"traps\":[");
+	for (size_t i = 0; i < stats->trap_count; i++) {
+		const struct trap *trap = &stats->traps[i];
+
+		buf_printf(line, "%s{\"%s\":\"%#llx\",\"object\":", i ? "," : "", trap->object ? "offset" : "addr",
+			   (unsigned long long)trap->place);
+		if (trap->object)
+			json_string(line, trap->object);
+		else
+			buf_puts(line, "null");
+		buf_printf(line, ",\"calls\":%llu}", (unsigned long long)trap->count);
+	}
+	buf_printf(line, "],\"other_traps\":%llu,\"sites\":[", (unsigned long long)stats->other_traps);
+	for (size_t i = 0; i < stats->site_count; i++) {
+		buf_puts(line, i ? ",{\"object\":" : "{\"object\":");
+		json_string(line, stats->sites[i].object);
+		put_site_counts(line, &stats->sites[i].counts);
+	}
+	buf_printf(line, "],\"overhead\":{\"agent_ns\":%llu,\"keeper_ns\":%llu}", (unsigned long long)stats->agent_ns,
+		   (unsigned long long)stats->keeper_ns);
+}
+
+static void json_close(struct formatter *f, const struct trace_end *end)
+{
+	buf_printf(&f->line, "%s{\"type\":\"footer\",\"complete\":%s,\"events\":%llu,\"lost\":%llu",
+		   f->document ? "\n],\"footer\":" : "", end->complete ? "true" : "false", (unsigned long long)f->count,
+		   (unsigned long long)end->lost);
+	if (end->stats)
+		put_stats(&f->line, end->stats);
+	buf_puts(&f->line, f->document ? "}}\n" : "}\n");
+	buf_flush(&f->line, f->out);
 	fflush(f->out);
 	arena_destroy(&f->arena);
+	for (size_t i = 0; i < NUMBERS; i++)
+		heads_close(f->heads[i]);
+	for (size_t i = 0; i < ORIGINS; i++)
+		free(f->origins[i].text.data);
+	free(f->thread.data);
 	free(f->line.data);
 	free(f);
 }

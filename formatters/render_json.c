@@ -23,18 +23,47 @@ static size_t utf8_length(const uint8_t *at, size_t left)
 	return size;
 }
 
+/* ASCII that stands for itself in a string. */
+static const bool is_plain[256] = {
+	[' '] = true, ['!'] = true, ['"' + 1 ... '\\' - 1] = true, ['\\' + 1 ... 0x7e] = true,
+};
+
+static size_t plain_length(const uint8_t *bytes, size_t size)
+{
+	size_t length = 0;
+
+	while (length < size && is_plain[bytes[length]])
+		length++;
+	return length;
+}
+
+static void json_control(struct buf *out, uint8_t byte)
+{
+	const char digits[6] = { '\\', 'u', '0', '0', "0123456789abcdef"[byte >> 4], "0123456789abcdef"[byte & 15] };
+
+	if (byte == '\n' || byte == '\t')
+		buf_puts(out, byte == '\n' ? "\\n" : "\\t");
+	else
+		buf_add(out, digits, sizeof(digits));
+}
+
 static void json_quote(struct buf *out, const uint8_t *bytes, size_t size)
 {
 	buf_putc(out, '"');
 	for (size_t i = 0, step; i < size; i += step) {
+		step = plain_length(bytes + i, size - i);
+		if (step) {
+			buf_add(out, bytes + i, step);
+			continue;
+		}
 		step = utf8_length(bytes + i, size - i);
 		if (!step) {
 			buf_puts(out, "\xef\xbf\xbd");
 			step = 1;
 		} else if (bytes[i] == '"' || bytes[i] == '\\') {
-			buf_printf(out, "\\%c", bytes[i]);
-		} else if (bytes[i] < ' ' || bytes[i] == 0x7f) {
-			buf_printf(out, bytes[i] == '\n' ? "\\n" : bytes[i] == '\t' ? "\\t" : "\\u%04x", bytes[i]);
+			buf_add(out, (char[]){ '\\', (char)bytes[i] }, 2);
+		} else if (step == 1) {
+			json_control(out, bytes[i]);
 		} else {
 			buf_add(out, bytes + i, step);
 		}
@@ -45,7 +74,7 @@ static void json_quote(struct buf *out, const uint8_t *bytes, size_t size)
 static bool is_utf8(const uint8_t *bytes, size_t size)
 {
 	for (size_t i = 0, step; i < size; i += step)
-		if (!(step = utf8_length(bytes + i, size - i)))
+		if (!(step = bytes[i] < 0x80 ? 1 : utf8_length(bytes + i, size - i)))
 			return false;
 	return true;
 }
@@ -71,9 +100,22 @@ void json_string(struct buf *out, const char *text)
 	json_quote(out, (const uint8_t *)text, strlen(text));
 }
 
+/* What a double cannot hold no reader is sure to keep, and jansson refuses what is more than INT64_MAX: a string then. */
+static void json_number(struct buf *out, bool negative, uint64_t number)
+{
+	bool quoted = (negative ? 0 - number : number) > 1ull << 53;
+
+	buf_puts(out, quoted ? "\"" : "");
+	if (negative)
+		buf_dec(out, (int64_t)number);
+	else
+		buf_udec(out, number);
+	buf_puts(out, quoted ? "\"" : "");
+}
+
 void json_bytes(struct buf *out, const uint8_t *bytes, size_t size, bool cut, uint64_t full)
 {
-	bool text = is_utf8(bytes, size);
+	bool text = plain_length(bytes, size) == size || is_utf8(bytes, size);
 
 	if (text && !cut) {
 		json_quote(out, bytes, size);
@@ -89,9 +131,18 @@ void json_bytes(struct buf *out, const uint8_t *bytes, size_t size, bool cut, ui
 	json_quote(out, bytes, size);
 	if (cut)
 		buf_puts(out, ",\"truncated\":true");
-	if (cut && full)
-		buf_printf(out, ",\"len\":%llu", (unsigned long long)full);
+	if (cut && full) {
+		buf_puts(out, ",\"len\":");
+		json_number(out, false, full);
+	}
 	buf_putc(out, '}');
+}
+
+static void json_hex(struct buf *out, uint64_t number)
+{
+	buf_putc(out, '"');
+	buf_hex(out, number);
+	buf_putc(out, '"');
 }
 
 static void json_flags(struct buf *out, const struct value *value)
@@ -99,7 +150,9 @@ static void json_flags(struct buf *out, const struct value *value)
 	unsigned long long rest = value->number;
 	bool any = false;
 
-	buf_printf(out, "{\"value\":\"0x%llx\",\"names\":[", rest);
+	buf_puts(out, "{\"value\":\"");
+	buf_hex(out, rest);
+	buf_puts(out, "\",\"names\":[");
 	if (value->first_name) {
 		json_string(out, value->first_name);
 		any = true;
@@ -111,21 +164,26 @@ static void json_flags(struct buf *out, const struct value *value)
 		if (item->value ? (rest & item->value) != item->value : value->number != 0)
 			continue;
 		buf_puts(out, any ? ",\"" : "\"");
-		buf_printf(out, "%s\"", item->name);
+		buf_puts(out, item->name);
+		buf_putc(out, '"');
 		any = true;
 		rest &= ~item->value;
 	}
-	buf_printf(out, "],\"rest\":\"0x%llx\"}", rest);
+	buf_puts(out, "],\"rest\":\"");
+	buf_hex(out, rest);
+	buf_puts(out, "\"}");
 }
 
 static void json_enum(struct buf *out, const struct value *value)
 {
 	const char *name = constant_name(value->set, value->number);
 
+	buf_puts(out, "{\"value\":");
 	if (value->number <= (1ull << 53) || value->number >= (uint64_t)-(1ll << 31))
-		buf_printf(out, "{\"value\":%lld,\"name\":", (long long)value->number);
+		buf_dec(out, (int64_t)value->number);
 	else
-		buf_printf(out, "{\"value\":\"%#llx\",\"name\":", (unsigned long long)value->number);
+		json_hex(out, value->number);
+	buf_puts(out, ",\"name\":");
 	if (name)
 		json_string(out, name);
 	else
@@ -142,8 +200,9 @@ static void json_members(struct buf *out, const struct value *value)
 		if (at != value->child)
 			buf_putc(out, ',');
 		if (object) {
-			json_string(out, at->name ? at->name : "");
-			buf_putc(out, ':');
+			buf_putc(out, '"'); /* an identifier of ours */
+			buf_puts(out, at->name ? at->name : "");
+			buf_puts(out, "\":");
 		}
 		render_json(out, at);
 	}
@@ -154,7 +213,8 @@ static void json_members(struct buf *out, const struct value *value)
 
 static void json_fd(struct buf *out, const struct value *value)
 {
-	buf_printf(out, "{\"value\":%d", (int32_t)value->number);
+	buf_puts(out, "{\"value\":");
+	buf_dec(out, (int32_t)value->number);
 	if (value->path) {
 		buf_puts(out, ",\"path\":");
 		json_bytes(out, (const uint8_t *)value->path, strlen(value->path), false, 0);
@@ -168,14 +228,30 @@ void render_json(struct buf *out, const struct value *value)
 
 	switch (value->type) {
 	case VALUE_NULL: buf_puts(out, "null"); break;
-	case VALUE_INT: buf_printf(out, "%lld", (long long)number); break;
-	case VALUE_UINT: buf_printf(out, "%llu", number); break;
-	case VALUE_DECIMAL: buf_printf(out, "\"%lld\"", (long long)number); break;
-	case VALUE_UDECIMAL: buf_printf(out, "\"%llu\"", number); break;
-	case VALUE_HEX: buf_printf(out, "\"0x%llx\"", number); break;
+	case VALUE_INT: json_number(out, (int64_t)number < 0, number); break;
+	case VALUE_UINT: json_number(out, false, number); break;
+	case VALUE_DECIMAL:
+		buf_putc(out, '"');
+		buf_dec(out, (int64_t)number);
+		buf_putc(out, '"');
+		break;
+	case VALUE_UDECIMAL:
+		buf_putc(out, '"');
+		buf_udec(out, number);
+		buf_putc(out, '"');
+		break;
+	case VALUE_HEX: json_hex(out, number); break;
 	case VALUE_OCTAL: buf_printf(out, "\"0%03llo\"", number); break;
-	case VALUE_ADDR: buf_printf(out, number ? "{\"addr\":\"0x%llx\"}" : "null", number); break;
-	case VALUE_FAULT: buf_printf(out, "{\"addr\":\"0x%llx\",\"error\":\"EFAULT\"}", number); break;
+	case VALUE_ADDR:
+	case VALUE_FAULT:
+		if (value->type == VALUE_ADDR && !number) {
+			buf_puts(out, "null");
+			break;
+		}
+		buf_puts(out, "{\"addr\":");
+		json_hex(out, number);
+		buf_puts(out, value->type == VALUE_FAULT ? ",\"error\":\"EFAULT\"}" : "}");
+		break;
 	case VALUE_BYTES: json_bytes(out, value->bytes, value->size, value->cut, value->full); break;
 	case VALUE_FLAGS: json_flags(out, value); break;
 	case VALUE_ENUM: json_enum(out, value); break;

@@ -15,43 +15,58 @@ static bool wants_hex(const uint8_t *bytes, size_t size)
 static void octal_escape(struct buf *out, const uint8_t *bytes, size_t size, size_t i)
 {
 	bool digit_follows = i + 1 < size && bytes[i + 1] >= '0' && bytes[i + 1] <= '7';
+	char text[4] = { '\\', (char)('0' + (bytes[i] >> 6)), (char)('0' + (bytes[i] >> 3 & 7)), (char)('0' + (bytes[i] & 7)) };
+	size_t zeros = digit_follows || bytes[i] >> 6 ? 0 : bytes[i] >> 3 ? 1 : 2; /* that are left out */
 
-	buf_printf(out, digit_follows ? "\\%03o" : "\\%o", bytes[i]);
+	text[zeros] = '\\';
+	buf_add(out, text + zeros, sizeof(text) - zeros);
 }
 
-/* One byte inside a string or name; `special`: further bytes that are escaped. */
-static void put_byte(struct buf *out, const uint8_t *bytes, size_t size, size_t i, const char *special)
-{
-	static const char named[] = "\tt\nn\vv\ff\rr\"\"\\\\";
-	uint8_t byte = bytes[i];
+/* What a byte is in a string: itself, a letter behind a backslash, or (ESCAPED) its number in octal. */
+#define ESCAPED 1
+static const char plain_or_letter[256] = {
+	[0 ... 8] = ESCAPED, [14 ... 31] = ESCAPED, [127 ... 255] = ESCAPED,
+	['\t'] = 't', ['\n'] = 'n', ['\v'] = 'v', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\',
+};
 
-	for (const char *at = named; *at; at += 2)
-		if ((uint8_t)*at == byte) {
-			buf_printf(out, "\\%c", at[1]);
-			return;
-		}
-	if (byte >= ' ' && byte <= '~' && !strchr(special, byte))
-		buf_putc(out, (char)byte);
-	else
-		octal_escape(out, bytes, size, i);
+/* Bytes inside a string, or inside a name between < and >, where these are escaped too. */
+static void put_escaped(struct buf *out, const uint8_t *bytes, size_t size, bool name)
+{
+	size_t start = 0;
+
+	for (size_t i = 0; i < size; i++) {
+		char letter = plain_or_letter[bytes[i]];
+
+		if (name && (bytes[i] == '<' || bytes[i] == '>'))
+			letter = ESCAPED;
+		if (!letter)
+			continue;
+		buf_add(out, bytes + start, i - start);
+		start = i + 1;
+		if (letter == ESCAPED)
+			octal_escape(out, bytes, size, i);
+		else
+			buf_add(out, (char[]){ '\\', letter }, 2);
+	}
+	buf_add(out, bytes + start, size - start);
 }
 
 static void quote(struct buf *out, const uint8_t *bytes, size_t size, bool hex)
 {
 	buf_putc(out, '"');
-	for (size_t i = 0; i < size; i++) {
-		if (hex)
-			buf_printf(out, "\\x%02x", bytes[i]);
-		else
-			put_byte(out, bytes, size, i, "");
+	if (!hex)
+		put_escaped(out, bytes, size, false);
+	for (size_t i = 0; hex && i < size; i++) {
+		const char digits[4] = { '\\', 'x', "0123456789abcdef"[bytes[i] >> 4], "0123456789abcdef"[bytes[i] & 15] };
+
+		buf_add(out, digits, sizeof(digits));
 	}
 	buf_putc(out, '"');
 }
 
 void text_file_name(struct buf *out, const char *name, size_t size)
 {
-	for (size_t i = 0; i < size; i++)
-		put_byte(out, (const uint8_t *)name, size, i, "<>");
+	put_escaped(out, (const uint8_t *)name, size, true);
 }
 
 static void text_bytes(struct buf *out, const struct value *value, const struct format_options *options)
@@ -85,9 +100,11 @@ void text_flags(struct buf *out, uint64_t value, const struct constant_set *set)
 		}
 	}
 	if (any)
-		buf_printf(out, "|%#llx", (unsigned long long)rest);
+		buf_putc(out, '|');
+	if (any)
+		buf_alt_hex(out, rest);
 	else if (!value || !set || !set->unknown)
-		buf_printf(out, "%#llx", (unsigned long long)value);
+		buf_alt_hex(out, value);
 	else
 		buf_printf(out, "%#llx /* %s */", (unsigned long long)value, set->unknown);
 }
@@ -99,7 +116,7 @@ static void text_enum(struct buf *out, const struct value *value)
 	if (name)
 		buf_puts(out, name);
 	else
-		buf_printf(out, "%#llx", (unsigned long long)value->number);
+		buf_alt_hex(out, value->number);
 	if (!name && value->set && value->set->unknown)
 		buf_printf(out, " /* %s */", value->set->unknown);
 }
@@ -115,8 +132,10 @@ static void text_members(struct buf *out, const struct value *value, const struc
 		if (!first)
 			buf_puts(out, ", ");
 		first = false;
-		if (at->name && !at->bare)
-			buf_printf(out, "%s=", at->name);
+		if (at->name && !at->bare) {
+			buf_puts(out, at->name);
+			buf_putc(out, '=');
+		}
 		render_text(out, at, options);
 	}
 	if (value->elided)
@@ -129,7 +148,7 @@ static void text_fd(struct buf *out, const struct value *value)
 	if ((int32_t)value->number == -100)
 		buf_puts(out, "AT_FDCWD");
 	else
-		buf_printf(out, "%d", (int32_t)value->number);
+		buf_dec(out, (int32_t)value->number);
 	if (value->path) {
 		buf_putc(out, '<');
 		text_file_name(out, value->path, strlen(value->path));
@@ -148,13 +167,18 @@ void render_text(struct buf *out, const struct value *value, const struct format
 	switch (value->type) {
 	case VALUE_NULL: buf_puts(out, "NULL"); break;
 	case VALUE_INT:
-	case VALUE_DECIMAL: buf_printf(out, "%lld", (long long)number); break;
+	case VALUE_DECIMAL: buf_dec(out, (int64_t)number); break;
 	case VALUE_UINT:
-	case VALUE_UDECIMAL: buf_printf(out, "%llu", number); break;
-	case VALUE_HEX: buf_printf(out, "%#llx", number); break;
+	case VALUE_UDECIMAL: buf_udec(out, number); break;
+	case VALUE_HEX: buf_alt_hex(out, number); break;
 	case VALUE_OCTAL: buf_printf(out, "%#03llo", number); break;
 	case VALUE_ADDR:
-	case VALUE_FAULT: buf_printf(out, number ? "%#llx" : "NULL", number); break;
+	case VALUE_FAULT:
+		if (number)
+			buf_hex(out, number);
+		else
+			buf_puts(out, "NULL");
+		break;
 	case VALUE_BYTES: text_bytes(out, value, options); break;
 	case VALUE_FLAGS: text_flags(out, number, value->set); break;
 	case VALUE_ENUM: text_enum(out, value); break;

@@ -218,7 +218,20 @@ static void add_to_total(struct tally *total, const struct tally *row)
 }
 
 /* As strace, prints nothing when nothing was counted. */
-void summary_close(struct summary *s, FILE *out, const char *sort)
+/* Behind the table and an empty line, where whoever reads only that stops. */
+static void put_stats(FILE *out, const struct trace_stats *stats)
+{
+	const uint64_t *calls = stats->calls;
+	uint64_t all = calls[CAUGHT_SITE] + calls[CAUGHT_DISPATCH] + calls[CAUGHT_NET] + calls[CAUGHT_PTRACE];
+
+	fprintf(out, "\nvtrace: %llu calls caught, %llu in rewritten sites, %llu by user dispatch, %llu by ptrace, %llu by the net\n"
+		"vtrace: about %.6f s of its own time in the program, %.6f s in the keeper\n", (unsigned long long)all,
+		(unsigned long long)calls[CAUGHT_SITE], (unsigned long long)calls[CAUGHT_DISPATCH],
+		(unsigned long long)calls[CAUGHT_PTRACE], (unsigned long long)calls[CAUGHT_NET],
+		(double)stats->agent_ns / 1e9, (double)stats->keeper_ns / 1e9);
+}
+
+void summary_close(struct summary *s, FILE *out, const char *sort, const struct trace_stats *stats)
 {
 	struct tally total = { "total", 0, 0, 0, 0, 0 };
 	size_t count = 0;
@@ -236,6 +249,8 @@ void summary_close(struct summary *s, FILE *out, const char *sort)
 			put_row(s, out, &s->rows[i], &total);
 		put_rule(s, out);
 		put_row(s, out, &total, &total);
+		if (stats)
+			put_stats(out, stats);
 	}
 	fflush(out);
 	free(s);

@@ -1,6 +1,7 @@
 /* The text output: strace's lines. Keeps one ENTER back to see whether its EXIT follows at once. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include "decode.h"
@@ -17,6 +18,8 @@ struct formatter {
 	size_t open_count, open_size;
 	uint64_t last_ns;          /* -r */
 	bool any;
+	time_t clock_seconds;      /* -t: what `clock` says */
+	char clock[32];
 	struct { int32_t tid; const char *name; } interrupted[64]; /* by tid: what restart_syscall goes on with */
 };
 
@@ -33,31 +36,61 @@ static struct formatter *text_open(FILE *out, const struct format_options *optio
 	return f;
 }
 
+/* "12:34:56": the same for all of a second. */
+static const char *clock_text(struct formatter *f, time_t seconds)
+{
+	struct tm tm;
+
+	if (f->clock[0] && f->clock_seconds == seconds)
+		return f->clock;
+	f->clock_seconds = seconds;
+	strftime(f->clock, sizeof(f->clock), "%H:%M:%S", localtime_r(&seconds, &tm));
+	return f->clock;
+}
+
+/* ".123456" */
+static void put_micros(struct buf *out, uint64_t micros)
+{
+	char digits[7] = ".";
+
+	for (int i = 6; i > 0; i--, micros /= 10)
+		digits[i] = (char)('0' + micros % 10);
+	buf_add(out, digits, sizeof(digits));
+}
+
 static void put_time(struct formatter *f, uint64_t ts_ns)
 {
 	uint64_t now = f->options.start_realtime_ns + ts_ns, delta = f->any && ts_ns > f->last_ns ? ts_ns - f->last_ns : 0;
-	unsigned long long micros = now / 1000 % 1000000;
 	time_t seconds = (time_t)(now / 1000000000);
-	char clock[32] = "";
-	struct tm tm;
+	enum time_style style = f->options.time_style;
 
-	strftime(clock, sizeof(clock), "%H:%M:%S", localtime_r(&seconds, &tm));
-	switch (f->options.time_style) {
-	case TIME_NONE: break;
-	case TIME_SECONDS: buf_printf(&f->line, "%s ", clock); break;
-	case TIME_MICROS: buf_printf(&f->line, "%s.%06llu ", clock, micros); break;
-	case TIME_UNIX: buf_printf(&f->line, "%lld.%06llu ", (long long)seconds, micros); break;
-	case TIME_RELATIVE: buf_printf(&f->line, "%6llu.%06llu ", (unsigned long long)(delta / 1000000000),
-			(unsigned long long)(delta / 1000 % 1000000)); break;
-	}
+	if (style == TIME_NONE)
+		return;
+	if (style == TIME_SECONDS || style == TIME_MICROS)
+		buf_puts(&f->line, clock_text(f, seconds));
+	else if (style == TIME_UNIX)
+		buf_dec(&f->line, seconds);
+	else
+		buf_printf(&f->line, "%6llu", (unsigned long long)(delta / 1000000000));
+	if (style != TIME_SECONDS)
+		put_micros(&f->line, (style == TIME_RELATIVE ? delta : now) / 1000 % 1000000);
+	buf_putc(&f->line, ' ');
 	f->last_ns = ts_ns;
 	f->any = true;
 }
 
 static void put_leader(struct formatter *f, const struct event *event, uint64_t ts_ns)
 {
-	if (event->show_pid)
-		buf_printf(&f->line, f->options.output_is_file ? "%-5d " : "[pid %5d] ", event->tid);
+	if (event->show_pid && f->options.output_is_file) { /* "%-5d " */
+		size_t end = f->line.len + 5;
+
+		buf_dec(&f->line, event->tid);
+		while (f->line.len < end)
+			buf_putc(&f->line, ' ');
+		buf_putc(&f->line, ' ');
+	} else if (event->show_pid) {
+		buf_printf(&f->line, "[pid %5d] ", event->tid);
+	}
 	put_time(f, ts_ns);
 }
 
@@ -129,7 +162,7 @@ static void put_args(struct formatter *f, const struct event *event, int from, i
 	struct value *args[6];
 	int count = 6, shown = 0;
 
-	if (d.row && !strcmp(d.row->name, "restart_syscall")) {
+	if (d.row && d.rec->nr == SYS_restart_syscall) {
 		if (!from) /* at entry, or whole */
 			buf_printf(&f->line, "<... resuming interrupted %s ...>", interrupted_name(f, event->tid));
 		return;
@@ -139,7 +172,7 @@ static void put_args(struct formatter *f, const struct event *event, int from, i
 			buf_printf(&f->line, i ? ", %#llx" : "%#llx", (unsigned long long)d.rec->args[i]);
 		return;
 	}
-	bool is_clone = !strcmp(d.row->name, "clone"), is_clone3 = !strcmp(d.row->name, "clone3");
+	bool is_clone = d.rec->nr == SYS_clone, is_clone3 = d.rec->nr == SYS_clone3;
 	bool late_comma = is_clone || is_clone3; /* these two put it before what follows, not behind what was shown */
 
 	count = is_clone ? clone_args(&d, args) : decode_args(&d, args);
@@ -153,8 +186,10 @@ static void put_args(struct formatter *f, const struct event *event, int from, i
 		if (i >= from) {
 			if (shown && (i > from || late_comma))
 				buf_puts(&f->line, ", ");
-			if (!args[i]->bare)
-				buf_printf(&f->line, "%s=", args[i]->name);
+			if (!args[i]->bare) {
+				buf_puts(&f->line, args[i]->name);
+				buf_putc(&f->line, '=');
+			}
 			render_text(&f->line, args[i], &f->options);
 		}
 		shown++;
@@ -178,7 +213,8 @@ static void flush_pending(struct formatter *f, const char *why)
 		return;
 	f->held = false;
 	put_leader(f, event, event->start_ns ? event->start_ns : event->ts_ns);
-	buf_printf(&f->line, "%s(", name_of(f, event->record));
+	buf_puts(&f->line, name_of(f, event->record));
+	buf_putc(&f->line, '(');
 	put_args(f, event, 0, entry_args(event->record));
 	buf_puts(&f->line, why);
 	if (f->open_count == f->open_size) {
@@ -214,6 +250,21 @@ static bool take_open(struct formatter *f, uint64_t id)
 	return false;
 }
 
+static void put_error(struct buf *out, int number)
+{
+	const char *name = errno_name(number);
+
+	if (!name) {
+		buf_printf(out, "-1 (errno %d)", number);
+		return;
+	}
+	buf_puts(out, "-1 ");
+	buf_puts(out, name);
+	buf_puts(out, " (");
+	buf_puts(out, strerrordesc_np(number) ?: "Unknown error");
+	buf_putc(out, ')');
+}
+
 static void put_ret(struct formatter *f, const struct event *event)
 {
 	struct decode d = decode_of(f, event);
@@ -233,16 +284,16 @@ static void put_ret(struct formatter *f, const struct event *event)
 	if (d.failed && restart_text(number)) {
 		buf_printf(&f->line, "? %s (%s)", errno_name(number), restart_text(number));
 	} else if (d.failed) {
-		if (errno_name(number))
-			buf_printf(&f->line, "-1 %s (%s)", errno_name(number), strerrordesc_np(number) ?: "Unknown error");
-		else
-			buf_printf(&f->line, "-1 (errno %d)", number);
+		put_error(&f->line, number);
 	} else if (kind == RET_HEX || (kind == RET_FCNTL && (d.rec->args[1] == 1 || d.rec->args[1] == 3))) {
-		buf_printf(&f->line, "%#llx", ret);
+		buf_alt_hex(&f->line, ret);
 	} else if (kind == RET_MODE) {
 		buf_printf(&f->line, "%#03llo", ret);
 	} else {
-		buf_printf(&f->line, kind == RET_UINT ? "%llu" : "%lld", ret);
+		if (kind == RET_UINT)
+			buf_udec(&f->line, ret);
+		else
+			buf_dec(&f->line, (int64_t)ret);
 	}
 	if (!d.failed && path && path->status == PIECE_OK && f->options.fd_paths) {
 		buf_putc(&f->line, '<');
@@ -282,7 +333,10 @@ static void put_tail(struct formatter *f, const struct event *event)
 	if (f->options.call_times && event->state != CALL_UNFINISHED) {
 		uint64_t micros = event->ts_ns > event->start_ns ? (event->ts_ns - event->start_ns) / 1000 : 0;
 
-		buf_printf(&f->line, " <%llu.%06llu>", (unsigned long long)(micros / 1000000), (unsigned long long)(micros % 1000000));
+		buf_puts(&f->line, " <");
+		buf_udec(&f->line, micros / 1000000);
+		put_micros(&f->line, micros % 1000000);
+		buf_putc(&f->line, '>');
 	}
 	if (rec->kind == RECORD_VDSO)
 		buf_puts(&f->line, " <vdso>");
@@ -311,7 +365,9 @@ static void text_exit(struct formatter *f, const struct event *event)
 	}
 	resumed = take_open(f, event->id);
 	put_leader(f, event, resumed ? event->ts_ns : event->start_ns);
-	buf_printf(&f->line, resumed ? "<... %s resumed>" : "%s(", name);
+	buf_puts(&f->line, resumed ? "<... " : "");
+	buf_puts(&f->line, name);
+	buf_puts(&f->line, resumed ? " resumed>" : "(");
 	if (!resumed || event->state != CALL_UNFINISHED)
 		put_args(f, event, resumed ? entry_args(event->record) : 0, 6);
 	put_tail(f, event);
@@ -384,9 +440,9 @@ static void text_event(struct formatter *f, const struct event *event)
 	put_line(f);
 }
 
-static void text_close(struct formatter *f, bool complete, uint64_t lost)
+static void text_close(struct formatter *f, const struct trace_end *end)
 {
-	(void)complete, (void)lost;
+	(void)end;
 	flush_pending(f, " <unfinished ...>");
 	fflush(f->out);
 	arena_destroy(&f->arena);

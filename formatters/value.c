@@ -64,6 +64,8 @@ void arena_destroy(struct arena *arena)
 		arena->first = next;
 	}
 	arena->at = NULL;
+	free(arena->text.data);
+	arena->text = (struct buf){ 0 };
 }
 
 char *arena_printf(struct arena *arena, const char *format, ...)
@@ -82,26 +84,72 @@ char *arena_printf(struct arena *arena, const char *format, ...)
 	return text;
 }
 
-void buf_add(struct buf *buf, const void *data, size_t size)
+struct buf *arena_text(struct arena *arena)
 {
-	if (buf->size - buf->len < size + 1) {
-		buf->size = (buf->size + size + 1) * 2;
-		buf->data = must(realloc(buf->data, buf->size));
+	arena->text.len = 0;
+	buf_add(&arena->text, "", 0);
+	return &arena->text;
+}
+
+char *arena_keep(struct arena *arena, const struct buf *text)
+{
+	char *copy = arena_alloc(arena, text->len + 1);
+
+	memcpy(copy, text->data, text->len);
+	return copy;
+}
+
+void buf_grow(struct buf *buf, size_t size)
+{
+	buf->size = (buf->size + size + 1) * 2;
+	buf->data = must(realloc(buf->data, buf->size));
+}
+
+#define DIGITS_MAX 20 /* of 2^64 */
+
+void buf_udec(struct buf *buf, uint64_t number)
+{
+	static const char pairs[] =
+		"00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263"
+		"6465666768697071727374757677787980818283848586878889909192939495969798" "99";
+	char digits[DIGITS_MAX], *at = digits + sizeof(digits);
+
+	for (; number >= 100; number /= 100) {
+		at -= 2;
+		memcpy(at, pairs + number % 100 * 2, 2);
 	}
-	if (size)
-		memcpy(buf->data + buf->len, data, size);
-	buf->len += size;
-	buf->data[buf->len] = 0;
+	if (number >= 10)
+		*--at = pairs[number * 2 + 1];
+	*--at = number >= 10 ? pairs[number * 2] : (char)('0' + number);
+	buf_add(buf, at, (size_t)(digits + sizeof(digits) - at));
 }
 
-void buf_puts(struct buf *buf, const char *text)
+void buf_dec(struct buf *buf, int64_t number)
 {
-	buf_add(buf, text, strlen(text));
+	if (number < 0)
+		buf_putc(buf, '-');
+	buf_udec(buf, number < 0 ? 0 - (uint64_t)number : (uint64_t)number);
 }
 
-void buf_putc(struct buf *buf, char c)
+void buf_hex(struct buf *buf, uint64_t number)
 {
-	buf_add(buf, &c, 1);
+	char digits[DIGITS_MAX], *at = digits + sizeof(digits);
+
+	do {
+		*--at = "0123456789abcdef"[number & 15];
+		number >>= 4;
+	} while (number);
+	*--at = 'x';
+	*--at = '0';
+	buf_add(buf, at, (size_t)(digits + sizeof(digits) - at));
+}
+
+void buf_alt_hex(struct buf *buf, uint64_t number)
+{
+	if (number)
+		buf_hex(buf, number);
+	else
+		buf_putc(buf, '0');
 }
 
 void buf_printf(struct buf *buf, const char *format, ...)
@@ -130,7 +178,7 @@ void buf_printf(struct buf *buf, const char *format, ...)
 void buf_flush(struct buf *buf, FILE *out)
 {
 	if (buf->len)
-		fwrite(buf->data, 1, buf->len, out);
+		fwrite_unlocked(buf->data, 1, buf->len, out);
 	buf->len = 0;
 }
 

@@ -10,19 +10,44 @@
 #include "tables.h"
 
 struct arena_block { struct arena_block *next; size_t size, used; max_align_t data[]; };
-struct arena { struct arena_block *first, *at; };
+struct buf { char *data; size_t len, size; };
+struct arena { struct arena_block *first, *at; struct buf text; };
 
 void *arena_alloc(struct arena *arena, size_t size); /* zeroed; never NULL: out of memory ends vtrace */
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* An empty buffer, for one text at a time; and what was made in it, for as long as the event lasts. */
+struct buf *arena_text(struct arena *arena);
+char *arena_keep(struct arena *arena, const struct buf *text);
 void arena_reset(struct arena *arena);
 void arena_destroy(struct arena *arena);
 
-struct buf { char *data; size_t len, size; };
-void buf_add(struct buf *buf, const void *data, size_t size);
-void buf_puts(struct buf *buf, const char *text);
-void buf_putc(struct buf *buf, char c);
+void buf_grow(struct buf *buf, size_t size); /* room for so many bytes and a NUL */
+void buf_dec(struct buf *buf, int64_t number);
+void buf_udec(struct buf *buf, uint64_t number);
+void buf_hex(struct buf *buf, uint64_t number);     /* "0x..", "0x0" for 0 */
+void buf_alt_hex(struct buf *buf, uint64_t number); /* as %#llx: "0" for 0 */
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_flush(struct buf *buf, FILE *out);
+
+/* There is always a NUL behind what was added. */
+static inline void buf_add(struct buf *buf, const void *data, size_t size)
+{
+	if (buf->size - buf->len < size + 1)
+		buf_grow(buf, size);
+	__builtin_memcpy(buf->data + buf->len, data, size);
+	buf->len += size;
+	buf->data[buf->len] = 0;
+}
+
+static inline void buf_puts(struct buf *buf, const char *text)
+{
+	buf_add(buf, text, __builtin_strlen(text));
+}
+
+static inline void buf_putc(struct buf *buf, char c)
+{
+	buf_add(buf, &c, 1);
+}
 
 enum value_type {
 	VALUE_NULL,     /* NULL pointer */

@@ -12,6 +12,9 @@
 #include "cache.h"
 
 #define CACHE_MAGIC "vtsites"
+#define HEAT_MAGIC "vtheat1"
+#define PLAN_SUFFIX ".sites"
+#define HEAT_SUFFIX ".heat"
 #define CACHE_LAYOUT 1   /* of the file */
 #define CACHE_ANALYSER 2 /* of what sites/ decides: an older plan is not used */
 #define CACHE_NAME_MAX (2 * SITES_BUILD_ID_MAX + 16)
@@ -25,6 +28,18 @@ struct cache_head {
 	uint64_t checksum; /* of everything else */
 };
 _Static_assert(sizeof(struct cache_head) == 88, "a change needs another CACHE_LAYOUT");
+
+/* Of the other file. What follows it needs no check: whatever it says, it names sites of the plan. */
+struct heat_head {
+	char magic[8];
+	uint32_t analyser, count;
+	struct site_key key;
+};
+
+static struct heat_head heat_head(const struct site_plan *plan)
+{
+	return (struct heat_head){ .magic = HEAT_MAGIC, .analyser = CACHE_ANALYSER, .count = plan->count, .key = plan->key };
+}
 
 /* A bijection per word: no change of a single word goes unseen. */
 static uint64_t checksum_add(uint64_t sum, const void *data, size_t bytes)
@@ -59,13 +74,13 @@ static int cache_folder(char path[PATH_MAX])
 	return length < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-static void cache_name(const struct site_key *key, char name[CACHE_NAME_MAX])
+static void cache_name(const struct site_key *key, const char *suffix, char name[CACHE_NAME_MAX])
 {
 	char *at = name + sprintf(name, "%s", key->is_hash ? "text-" : "");
 
 	for (uint32_t i = 0; i < key->id_bytes && i < SITES_BUILD_ID_MAX; i++)
 		at += sprintf(at, "%02x", key->id[i]);
-	strcpy(at, ".sites");
+	snprintf(at, 8, "%s", suffix);
 }
 
 static bool only_ours(const struct stat *st)
@@ -159,22 +174,49 @@ static int read_plan(int fd, const struct site_key *key, struct site_plan **plan
 	return err;
 }
 
-int site_cache_load(const struct site_key *key, struct site_plan **plan)
+/* A descriptor, or -errno. */
+static int open_file(const struct site_key *key, const char *suffix)
 {
 	char path[PATH_MAX], name[CACHE_NAME_MAX];
-	int err = cache_folder(path), fd;
+	int err = cache_folder(path);
 
-	*plan = NULL;
 	if (err)
 		return err;
-	cache_name(key, name);
+	cache_name(key, suffix, name);
 	if (strlen(path) + 1 + strlen(name) >= sizeof(path))
 		return -ENAMETOOLONG;
 	strcat(strcat(path, "/"), name);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int site_cache_load(const struct site_key *key, struct site_plan **plan)
+{
+	*plan = NULL;
+	int fd = open_file(key, PLAN_SUFFIX), err;
+
 	if (fd < 0)
-		return -errno;
+		return fd;
 	err = read_plan(fd, key, plan);
+	close(fd);
+	return err;
+}
+
+int site_cache_load_heat(const struct site_plan *plan, void *heat, size_t bytes)
+{
+	struct heat_head head, wanted = heat_head(plan);
+	struct iovec parts[] = { { &head, sizeof(head) }, { heat, bytes } };
+	int fd = open_file(&plan->key, HEAT_SUFFIX);
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	int err = fstat(fd, &st) < 0 ? -errno : !S_ISREG(st.st_mode) || !only_ours(&st) ? -EPERM : 0;
+
+	if (!err && (st.st_size != (off_t)(sizeof(head) + bytes) || readv(fd, parts, 2) != st.st_size ||
+		     memcmp(&head, &wanted, sizeof(head))))
+		err = -ESTALE;
 	close(fd);
 	return err;
 }
@@ -204,25 +246,20 @@ static int open_folder(char *path)
 	return err ? err : fd;
 }
 
-static int write_plan(int fd, const struct site_plan *plan)
+/* The whole file at once. */
+static int write_parts(int fd, const struct iovec parts[2])
 {
-	struct cache_head head = {
-		.magic = CACHE_MAGIC, .layout = CACHE_LAYOUT, .analyser = CACHE_ANALYSER, .key = plan->key,
-		.count = plan->count, .functions = plan->functions, .decoded_bytes = plan->decoded_bytes,
-	};
-	size_t bytes = plan->count * sizeof(struct site);
+	size_t bytes = parts[0].iov_len + parts[1].iov_len;
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < sizeof(head) + bytes)
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes)
 		return -EFBIG; /* the write would raise SIGXFSZ */
-	head.checksum = checksum(head, plan->sites);
-	struct iovec parts[] = { { &head, sizeof(head) }, { (void *)plan->sites, bytes } };
 	ssize_t put = writev(fd, parts, 2);
 
-	return put < 0 ? -errno : (size_t)put != sizeof(head) + bytes ? -ENOSPC : 0;
+	return put < 0 ? -errno : (size_t)put != bytes ? -ENOSPC : 0;
 }
 
-int site_cache_store(const struct site_plan *plan)
+static int store(const struct site_key *key, const char *suffix, const struct iovec parts[2])
 {
 	char path[PATH_MAX], name[CACHE_NAME_MAX], temporary[CACHE_NAME_MAX + 32];
 	int err = cache_folder(path), folder, fd;
@@ -232,7 +269,7 @@ int site_cache_store(const struct site_plan *plan)
 	folder = open_folder(path);
 	if (folder < 0)
 		return folder;
-	cache_name(&plan->key, name);
+	cache_name(key, suffix, name);
 	snprintf(temporary, sizeof(temporary), ".%s.%d", name, gettid());
 	unlinkat(folder, temporary, 0); /* a dead process of the same id may have left it */
 	fd = openat(folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -240,7 +277,7 @@ int site_cache_store(const struct site_plan *plan)
 		err = -errno;
 		goto close_folder;
 	}
-	err = write_plan(fd, plan);
+	err = write_parts(fd, parts);
 	if (close(fd) < 0 && !err)
 		err = -errno;
 	if (!err && renameat(folder, temporary, folder, name) < 0)
@@ -250,4 +287,23 @@ int site_cache_store(const struct site_plan *plan)
 close_folder:
 	close(folder);
 	return err;
+}
+
+int site_cache_store(const struct site_plan *plan)
+{
+	struct cache_head head = {
+		.magic = CACHE_MAGIC, .layout = CACHE_LAYOUT, .analyser = CACHE_ANALYSER, .key = plan->key,
+		.count = plan->count, .functions = plan->functions, .decoded_bytes = plan->decoded_bytes,
+	};
+
+	head.checksum = checksum(head, plan->sites);
+	return store(&plan->key, PLAN_SUFFIX, (struct iovec[2]){ { &head, sizeof(head) },
+		     { (void *)plan->sites, plan->count * sizeof(struct site) } });
+}
+
+int site_cache_store_heat(const struct site_plan *plan, const void *heat, size_t bytes)
+{
+	struct heat_head head = heat_head(plan);
+
+	return store(&plan->key, HEAT_SUFFIX, (struct iovec[2]){ { &head, sizeof(head) }, { (void *)heat, bytes } });
 }

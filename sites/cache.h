@@ -12,4 +12,8 @@ int site_cache_load(const struct site_key *key, struct site_plan **plan);
 /* 0 or -errno. Readers see the old file or the whole new one. */
 int site_cache_store(const struct site_plan *plan);
 
+/* Which sites programs use (keeper/heat.h), of `bytes` bytes. 0 or -errno: then *heat may have been written to. */
+int site_cache_load_heat(const struct site_plan *plan, void *heat, size_t bytes);
+int site_cache_store_heat(const struct site_plan *plan, const void *heat, size_t bytes);
+
 #endif

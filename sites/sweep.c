@@ -4,7 +4,8 @@
  *  2. Code between those, cut where a symbol or a direct branch of decoded code leads to. Static functions of a libc
  *     without unwind tables (musl) are there. Such a piece counts only if its decoding has no doubt in it: every
  *     instruction is valid, it ends exactly where the next piece starts, and every branch inside it leads to an
- *     instruction.
+ *     instruction. Where such code is longer than any libc's (chromium: 220 MB without unwind tables, which took half a
+ *     minute) nothing is decoded: its branches could lead to every site.
  *
  * Targets that only veto are collected generously, from pointers and jump tables too: one too many only costs a
  * rewritten site. */
@@ -15,6 +16,7 @@
 #include "sweep.h"
 
 #define GAP_ROUNDS_MAX 8
+#define GAP_BYTES_MAX (16u << 20)
 #define HULL_FUNCTIONS_MIN 8
 #define NESTED_FUNCTIONS_MAX 8
 #define TABLE_BYTES_MAX 16384
@@ -196,26 +198,36 @@ static void sweep_gap(struct sweep *sweep, const ZydisDecoder *decoder, uint64_t
 	}
 }
 
-static void sweep_gaps(struct sweep *sweep, const ZydisDecoder *decoder, const struct functions *functions)
+/* Calls `visit` for what lies between the functions of each text; the sum of it. */
+static uint64_t for_each_gap(struct sweep *sweep, const struct functions *functions, const ZydisDecoder *decoder,
+			     void (*visit)(struct sweep *, const ZydisDecoder *, uint64_t start, uint64_t end))
 {
 	const struct image *image = sweep->image;
+	uint64_t sum = 0;
 
 	for (int i = 0; i < image->text_count; i++) {
 		uint64_t seen = sweep->hulls[i].start;
 
-		for (size_t row = 0; row < functions->count; row++) {
-			const struct function *function = &functions->rows[row];
+		for (size_t row = 0; row <= functions->count; row++) {
+			struct function end = { sweep->hulls[i].end, sweep->hulls[i].end };
+			const struct function *next = row < functions->count ? &functions->rows[row] : &end;
 
-			if (image_text_at(image, function->start) != &image->texts[i])
+			if (next != &end && image_text_at(image, next->start) != &image->texts[i])
 				continue;
-			if (function->start > seen)
-				sweep_gap(sweep, decoder, seen, function->start);
-			if (function->end > seen)
-				seen = function->end;
+			if (next->start > seen) {
+				sum += next->start - seen;
+				visit(sweep, decoder, seen, next->start);
+			}
+			if (next->end > seen)
+				seen = next->end;
 		}
-		if (seen < sweep->hulls[i].end)
-			sweep_gap(sweep, decoder, seen, sweep->hulls[i].end);
 	}
+	return sum;
+}
+
+static void visit_nothing(struct sweep *sweep, const ZydisDecoder *decoder, uint64_t start, uint64_t end)
+{
+	(void)sweep, (void)decoder, (void)start, (void)end;
 }
 
 /* What code takes the address of may be a jump table: 32-bit distances from its own start, as compilers write for
@@ -336,8 +348,10 @@ static bool may_be_site(const struct sweep *sweep, const ZydisDecoder *decoder, 
 }
 
 /* Most libraries have the bytes somewhere and no syscall: they need not be decoded. */
-static bool is_worth_it(const struct sweep *sweep, const ZydisDecoder *decoder, const struct functions *functions)
+static bool is_worth_it(struct sweep *sweep, const ZydisDecoder *decoder, const struct functions *functions)
 {
+	if (for_each_gap(sweep, functions, decoder, visit_nothing) > GAP_BYTES_MAX)
+		return false;
 	for (int i = 0; i < sweep->image->text_count; i++)
 		for (uint64_t at = 0; (at = sweep_next_bytes(sweep, i, at)); at++)
 			if (may_be_site(sweep, decoder, functions, at))
@@ -380,7 +394,7 @@ int sweep_run(struct sweep *sweep, const struct image *image, const struct image
 	for (int round = 0; round < GAP_ROUNDS_MAX; round++) {
 		uint64_t before = sweep->decoded_bytes;
 
-		sweep_gaps(sweep, &decoder, &facts->functions);
+		for_each_gap(sweep, &facts->functions, &decoder, sweep_gap);
 		if (sweep->decoded_bytes == before)
 			break;
 	}

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Compares a trace with what the kernel itself counted.
 
-    kernel.py NAME...    runs workloads of compare.py, programs (a path) or shell commands (with a space) under vtrace -f,
-                         while the kernel's raw_syscalls tracepoints record the same threads
+    kernel.py NAME...    runs workloads of compare.py, programs (a path), shell commands (with a space) or programs of
+                         tests/real (real_NAME) under vtrace -f, while the kernel's raw_syscalls tracepoints record the same threads
     kernel.py --list     the workloads
 
 Thread by thread the numbers and results of all syscalls must be equal and in the same order. The only calls the trace may
@@ -19,7 +19,9 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../real"))
 import compare # pylint: disable=wrong-import-position
+import real # pylint: disable=wrong-import-position
 import tracefs # pylint: disable=wrong-import-position
 
 SKIP = 77
@@ -30,7 +32,8 @@ SHOWN = 6
 AGENT_BASE = 0x551000000000
 AGENT_END = AGENT_BASE + 0x1000000 + 512 * 0x200000
 CLOSE, MMAP, SIGACTION, EXECVE, EXECVEAT, MEMFD = 3, 9, 13, 59, 322, 319
-RESTART_SYSCALL = 219
+FUTEX, RESTART_SYSCALL = 202, 219
+NOT_MADE = -38  # what a call's result is until something else is put there
 BIRTHS = {56, 57, 58, 435}
 GETPID, GETTID, QUEUE = 39, 186, 297
 MAP_FIXED_NOREPLACE = 0x100000
@@ -55,6 +58,7 @@ AGENT_CALLS = (
     ("mmap of the rings", lambda call, fd: call.nr == MMAP and in_agent(call.args[0]) and
      call.args[3] & MAP_FIXED_NOREPLACE and call.args[4] == fd),
     ("close of the rings' descriptor", lambda call, fd: call.nr == CLOSE and call.args[0] == fd),
+    ("futex of a thread whose ring is full", lambda call, fd: call.nr in (FUTEX, RESTART_SYSCALL) and in_agent(call.args[0])),
     ("getpid, gettid for a signal made pending again", lambda call, fd: call.nr in (GETPID, GETTID) and in_agent(call.args[0])),
     ("rt_tgsigqueueinfo of it", lambda call, fd: call.nr == QUEUE and in_agent(call.args[3])),
     ("rt_sigaction that restores the program's action", lambda call, fd: call.nr == SIGACTION and in_agent(call.args[1]) and
@@ -180,11 +184,14 @@ def compare_thread(tid, theirs, ours, counts):
     for number, call in enumerate(theirs):
         if agent.take(call):
             continue
-        if not call.began and is_restart(call.result):
-            counts["(a signal met it before the net saw it: made again)"] += 1
-            continue
         if at < len(ours) and equal(call, ours[at]):
             at += 1
+            continue
+        if not call.began and is_restart(call.result) and not call.last:
+            counts["(a signal met it before the net saw it: made again)"] += 1
+            continue
+        if at == len(ours) and call.last and not call.began and call.result == NOT_MADE:
+            counts["(killed in a thread's stop before the call: nobody saw it)"] += 1
             continue
         if made_again(call, theirs[number + 1:number + 2]):
             counts["(no stop: made again inside the agent, one call in the trace)"] += 1
@@ -267,6 +274,24 @@ class Program(compare.Run):
         super().__init__("program")
 
 
+class RealProgram(compare.Run):
+    """real_NAME: NAME of tests/real/real.py."""
+    def __init__(self, name):
+        program = real.PROGRAMS[name.removeprefix("real_")]
+        compare.WORKLOADS[name] = (["sh", "-c", program.script], lambda cwd, env: real.write_files(program, cwd), False)
+        super().__init__(name)
+        self.env["PATH"] += real.SERVERS
+        self.missing = real.missing(program)
+
+
+def make_run(name):
+    if name.startswith("real_"):
+        return RealProgram(name)
+    if name in COMMANDS or "/" in name or " " in name:
+        return Program(COMMANDS.get(name, name))
+    return compare.Run(name)
+
+
 def run_once(args, run, kib):
     """(events, path of the trace), or None when the buffer was too small."""
     tracing = tracefs.Tracing(kib)
@@ -283,7 +308,7 @@ def run_once(args, run, kib):
 
 
 def kernel_command(args, name):
-    run = Program(COMMANDS.get(name, name)) if name in COMMANDS or "/" in name or " " in name else compare.Run(name)
+    run = make_run(name)
     kib, result = FIRST_KIB, None
     while not result:
         if kib > LAST_KIB:
@@ -317,6 +342,10 @@ def main():
     if args.list:
         print("\n".join([*compare.WORKLOADS, *COMMANDS]))
         return 0
+    missing = [RealProgram(name).missing for name in args.name if name.startswith("real_")]
+    if any(missing):
+        print("skipped: not installed: " + " ".join(missing))
+        return SKIP
     try:
         results = [kernel_command(args, name) for name in args.name or [*compare.WORKLOADS, *COMMANDS]]
     except tracefs.Unavailable as reason:

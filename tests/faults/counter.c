@@ -2,6 +2,9 @@
  * write(2) each, and tells through shared memory how far it is, so that a test knows what was done when something is killed.
  * HOW: run     to the end
  *      block   wait in pause(2) then, for ever
+ *      calls   no writes, but getppid(2) by libc; then threads and children
+ *      raw     the same by a syscall instruction in memory of its own, as compiled at run time
+ *      sleep   run, then a second in nanosleep(2); then threads and children
  *      spawn   run, and the first thread starts a child process (a fork and an exec) at every 16th number */
 #include <fcntl.h>
 #include <pthread.h>
@@ -45,11 +48,45 @@ static void spawn(long i)
 		fail("child");
 }
 
+typedef long call_function(void);
+static call_function *make_call;
+
+static long by_libc(void)
+{
+	return getppid();
+}
+
+static call_function *compiled(void)
+{
+	static const unsigned char code[] = { 0xb8, 110, 0, 0, 0, 0x0f, 0x05, 0xc3 }; /* getppid */
+	void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	call_function *function;
+
+	if (at == MAP_FAILED)
+		fail("mmap");
+	memcpy(at, code, sizeof(code));
+	memcpy(&function, &at, sizeof(at));
+	return function;
+}
+
+static void *count_calls(long me)
+{
+	for (long i = 0; i < iterations; i++) {
+		atomic_store(&shared->started[me], i + 1);
+		if (make_call() <= 0)
+			fail("getppid");
+		atomic_store(&shared->done[me], i + 1);
+	}
+	return NULL;
+}
+
 static void *count(void *argument)
 {
 	long me = (long)argument;
 	char path[4096], text[32];
 
+	if (make_call)
+		return count_calls(me);
 	snprintf(path, sizeof(path), "%s/%ld", directory, me);
 	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 
@@ -67,6 +104,29 @@ static void *count(void *argument)
 	return NULL;
 }
 
+static void *call_often(void *argument)
+{
+	for (int i = 0; i < 1000; i++)
+		if (getppid() <= 0)
+			fail("getppid");
+	return argument;
+}
+
+/* Threads that run together, and children. */
+static void multiply(void)
+{
+	pthread_t two[2];
+
+	for (long round = 0; round < 5; round++) {
+		for (int i = 0; i < 2; i++)
+			if (pthread_create(&two[i], NULL, call_often, NULL))
+				fail("pthread_create");
+		for (int i = 0; i < 2; i++)
+			pthread_join(two[i], NULL);
+		spawn(round);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t threads[THREADS];
@@ -82,6 +142,7 @@ int main(int argc, char **argv)
 	iterations = atol(argv[3]);
 	thread_count = atol(argv[4]);
 	spawns = !strcmp(argv[5], "spawn");
+	make_call = !strcmp(argv[5], "calls") ? by_libc : !strcmp(argv[5], "raw") ? compiled() : NULL;
 	atomic_store(&shared->pid, getpid());
 	for (long i = 1; i < thread_count; i++)
 		if (pthread_create(&threads[i], NULL, count, (void *)i))
@@ -93,6 +154,12 @@ int main(int argc, char **argv)
 		atomic_store(&shared->blocking, 1);
 		pause();
 	}
+	if (!strcmp(argv[5], "sleep")) {
+		atomic_store(&shared->blocking, 1);
+		sleep(1);
+	}
+	if (make_call || !strcmp(argv[5], "sleep"))
+		multiply();
 	printf("counted %ld\n", iterations);
 	fflush(stdout);
 	atomic_store(&shared->finished, 1);

@@ -122,13 +122,16 @@ class Counter:
 
     def await_pause(self):
         """Until the program sleeps in pause(2), which the kernel tells. (A stop on the way to it has that number as well.)"""
+        self.await_sleep(34)
+
+    def await_sleep(self, number):
         wait_for(lambda: self.word(1) == 1, "the program to block")
-        def in_pause():
+        def in_call():
             with open("/proc/%d/stat" % self.pid, encoding="ascii") as file:
                 sleeps = file.read().rpartition(")")[2].split()[0] == "S"
             with open("/proc/%d/syscall" % self.pid, encoding="ascii") as file:
-                return file.read().startswith("34 ") and sleeps
-        wait_for(in_pause, "pause(2)")
+                return file.read().startswith("%d " % number) and sleeps
+        wait_for(in_call, "call %d" % number)
 
     def keeper(self):
         """None: it is done already."""
@@ -207,7 +210,7 @@ def footer_of(events):
 def program_killed_running(args, rng):
     threads = rng.choice((1, 1, 2, 3))
     with Counter(args, 300, threads, "run") as run:
-        run.await_progress(rng.randrange(300 * threads))
+        run.await_progress(1 + rng.randrange(300 * threads)) # not before there is a program
         for _ in range(rng.randrange(3000)):
             pass
         try:
@@ -328,10 +331,20 @@ def front_without_memory(args, rng):
 
 
 def keeper_killed(args, rng):
-    """As good as it can be made: the front tells that the trace is cut, and ends; nothing hangs."""
+    """The front tells that the trace is cut, and ends; nothing hangs. The program goes on, but for threads that are in a stop for
+    SIGSYS at that very moment."""
+    how = rng.choice(("run", "calls", "raw", "sleep"))
+    return keeper_killed_in(args, rng, how)
+
+
+def keeper_killed_in(args, rng, how):
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    with Counter(args, 2000, 1, "run") as run:
-        run.await_progress(rng.randrange(500))
+    iterations = {"run": 2000, "calls": 100000, "raw": 2000, "sleep": 20}[how]
+    with Counter(args, iterations, 1, how) as run:
+        if how == "sleep":
+            run.await_sleep(230) # clock_nanosleep
+        else:
+            run.await_progress(1 + rng.randrange(iterations // 4))
         keeper = run.keeper()
         if not keeper:
             run.front.wait(PATIENCE_S)
@@ -346,8 +359,9 @@ def keeper_killed(args, rng):
         check(code == 125, "vtrace ended with %d", code)
         check(b"the keeper was killed: the trace is cut" in run.read("stderr"), "vtrace did not say so")
         check(program in (-signal.SIGSYS, 7), "the program ended with %d", program)
+        check(how == "raw" or program == 7, "a program without dispatched calls (%s) ended with %d", how, program)
         run.check_trace_until_cut()
-        return "the program %s" % ("finished" if program == 7 else "died of SIGSYS at its next call")
+        return "%s %s" % (how, "finished" if program == 7 else "died of SIGSYS")
 
 
 def check_trace_until_cut(run):

@@ -3,6 +3,7 @@
 #include "lines.h"
 #include "render.h"
 #include "report.h"
+#include "shape.h"
 
 /* A record is 16 KiB at most; one byte of it can become `\377`, a small number in an array, or a struct member. */
 #define OUTPUT_MAX (1u << 20)
@@ -66,7 +67,7 @@ static void begin(struct report *report, const struct record *record, const char
 
 static void call(struct report *report, const struct record *record, const struct show *show, uint64_t id)
 {
-	struct call *call = call_create(record, record->size);
+	struct call *call = call_create(NULL, record, record->size);
 	struct moment moment = { .tsc = record->start_tsc, .kind = MOMENT_ENTER, .call = call };
 
 	call->id = id;
@@ -111,8 +112,8 @@ static void render(const struct formatter_ops *ops, enum trace_format format, co
 	call(&report, record, show, 1);
 	call(&report, record, show, 2);
 	message(&report, (struct control){ .type = MSG_EXITED, .value = record->nr & 0xffff }, "", 1);
-	ops->close(out.formatter, true, 0);
-	summary_close(report.summary, nowhere(), "time");
+	ops->close(out.formatter, &(struct trace_end){ .complete = true });
+	summary_close(report.summary, nowhere(), "time", NULL);
 	fclose(out.out);
 	filter_close(&options.filter);
 	report_close(&report);
@@ -126,4 +127,7 @@ void render_everywhere(const struct record *record, const struct show *show, con
 	check_text_lines(sink.text, sink.bytes, show->state & 4 ? 7 : 3);
 	render(&formatter_jsonl, FORMAT_JSONL, record, show, name, &sink);
 	check_json_lines(sink.text, sink.bytes);
+	check_json_shapes(sink.text, sink.bytes);
+	render(&formatter_json, FORMAT_JSON, record, show, name, &sink);
+	check_json_document(sink.text, sink.bytes);
 }

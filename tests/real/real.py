@@ -9,6 +9,7 @@ import argparse
 import collections
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -82,7 +83,7 @@ int main(void)
 	return 0;
 }
 """
-# A server on a free port of the loopback, its client, its end.
+# A server, its client, its end.
 REDIS = """redis-server --port 0 --unixsocket $PWD/s --save "" --daemonize no >log & server=$!
 until redis-cli -s s ping >pong 2>&1 && grep -q PONG pong; do :; done
 redis-benchmark -s s -q -n 2000 -c 10 -t set,get >bench && grep -c requests bench
@@ -94,6 +95,36 @@ nginx -p "$PWD" -c conf & server=$!
 until curl -s --unix-socket s http://h/ >out; do :; done
 cat out; echo; for i in 1 2 3 4 5 6 7 8 9 10; do curl -s --unix-socket s http://h/; done; echo
 kill -QUIT $server; wait $server; echo $?"""
+# wrk speaks TCP only: nginx takes a port that is free, and tries another when it was taken meanwhile.
+WRK = """mkdir logs; until [ -s p ]; do
+port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+printf 'daemon off; master_process on; worker_processes 2; pid p; error_log e; events {}
+http { access_log off; client_body_temp_path b; proxy_temp_path b; fastcgi_temp_path b; uwsgi_temp_path b; scgi_temp_path b;
+server { listen 127.0.0.1:%s; location / { return 200 hello; } } }' $port >conf
+nginx -p "$PWD" -c conf & server=$!; until [ -s p ] || ! kill -0 $server; do :; done; done
+wrk -t2 -c8 -d1s http://127.0.0.1:$port/ >load; grep -c 'requests in' load; grep -E 'Socket errors|Non-2xx' load
+kill -QUIT $server; wait $server; echo $?"""
+# What they run they trace, inside as outside.
+DEBUGGER = """gcc -g -pthread t.c -o t && gdb -nx -batch -ex 'break work' -ex run -ex delete -ex 'break puts' -ex continue -ex 'p 6*7' \
+-ex continue ./t >log 2>&1; echo $?; grep -oE 'hit Breakpoint [0-9]|^done|exited normally|^.1 = 42' log"""
+STRACE = """strace -f -o log sh -c 'echo one; (echo two | cat); exit 3'; echo $?; grep -c '^[0-9]* *write(1' log; grep -c '+++ exited with' log"""
+VTRACE = """$VTRACE -f -o log sh -c 'echo one; (echo two | cat); exit 3'; echo $?; grep -c 'write(1' log; grep -c '+++ exited with' log"""
+PYTHON_TESTS = "test_subprocess test_threading test_signal test_os test_socket test_mmap test_posix"
+PYTHON_LIGHT = ("MmapTests ContextManagerTests *.POSIXProcessTestCase.test_*signal* *.POSIXProcessTestCase.test_*preexec* "
+                "InterruptMainTests SubinterpThreadingTests *.ThreadTests.test_*foreign* *.ThreadTests.test_main_thread* "
+                "RaiseSignalTest WakeupFDTests *.PendingSignalsTests.test_pthread* ExecTests PidTests FDInheritanceTests "
+                "EventfdTests TestSendfile PosixUidGidTests TestPosixSpawn TestPosixDirFd BasicTCPTest BasicSocketPairTest "
+                "SendmsgUnixStreamTest RecvmsgSCMRightsStreamTest InterruptedRecvTimeoutTest")
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def script(name, *arguments):
+    return "sh " + shlex.join([os.path.join(HERE, name), *arguments])
+
+
+def python_tests(*arguments, heavy=False):
+    return Program("/usr/bin/python3", script("python.sh", *arguments), heavy)
+
 
 PROGRAMS = {
     "git_clone": Program("git", """git init -q a; cd a; for i in 1 2 3; do echo $i >$i; git add .
@@ -109,6 +140,15 @@ sqlite3 d; sqlite3 d 'select count(*), sum(a) from t'"""),
     "tsan": Program("gcc", "gcc -fsanitize=thread -g t.c -o t -pthread && ./t", files={"t.c": THREADS}),
     "redis": Program("redis-server redis-cli redis-benchmark", REDIS),
     "nginx": Program("nginx curl", NGINX),
+    "nginx_wrk": Program("nginx wrk", WRK),
+    "sshd": Program("sshd ssh ssh-keygen", script("sshd.sh")),
+    "postgres": Program("pg_ctlcluster setpriv", script("postgres.sh")),
+    "gdb": Program("gdb gcc", DEBUGGER, files={"t.c": THREADS}),
+    "strace": Program("strace", STRACE),
+    "vtrace": Program("sh", VTRACE),
+    "python": python_tests(*(word for name in PYTHON_LIGHT.split() for word in ("-m", name)), *PYTHON_TESTS.split()),
+    **{"python_" + name: python_tests(name, heavy=True) for name in PYTHON_TESTS.split()},
+    "chromium": Program("chromium setpriv", script("chromium.sh"), True),
     "go_static": Program("go", "HOME=$PWD GO111MODULE=off CGO_ENABLED=0 go build -o h h.go && ./h", True, {"h.go": GO}),
     "go_cgo": Program("go gcc", "HOME=$PWD GO111MODULE=off CGO_ENABLED=1 go build -o h h.go && ./h", True, {"h.go": GO}),
     "node": Program("node", "node s.js", True, {"s.js": NODE}),
@@ -116,19 +156,30 @@ sqlite3 d; sqlite3 d 'select count(*), sum(a) from t'"""),
 }
 
 
+SERVERS = ":/usr/sbin:/sbin"
+os.environ["PATH"] += SERVERS
+
+
+def missing(program):
+    return " ".join(need for need in program.needs.split() if not shutil.which(need))
+
+
+def write_files(program, directory):
+    for name, text in program.files.items():
+        with open(os.path.join(directory, name), "w", encoding="ascii") as file:
+            file.write(text)
+
+
 def run(program, tracer):
     """(stdout, status)"""
     with tempfile.TemporaryDirectory(prefix="vtrace-real.") as directory:
-        for name, text in program.files.items():
-            with open(os.path.join(directory, name), "w", encoding="ascii") as file:
-                file.write(text)
+        write_files(program, directory)
         done = subprocess.run([*tracer, "sh", "-c", program.script], cwd=directory, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT, check=False)
         return done.stdout, done.returncode
 
 
-def problems(name, vtrace):
-    native = run(PROGRAMS[name], [])
+def problems(name, vtrace, native):
     with tempfile.TemporaryDirectory(prefix="vtrace-real-trace.") as directory:
         trace = os.path.join(directory, "t.jsonl")
         traced = run(PROGRAMS[name], [vtrace, "-f", "-o", trace])
@@ -154,13 +205,18 @@ def main():
         print("\n".join(name for name, program in PROGRAMS.items() if program.heavy == args.heavy))
         return 0
     program = PROGRAMS[args.name]
-    missing = [need for need in program.needs.split() if not shutil.which(need)]
-    if missing:
-        print("skipped: not installed: " + " ".join(missing) + (" (./test.sh --all installs it)" if program.heavy else ""))
+    os.environ["VTRACE"] = os.path.abspath(args.vtrace)
+    if missing(program):
+        print("skipped: not installed: " + missing(program) + (" (./test.sh --all installs it)" if program.heavy else ""))
         return SKIP
-    found = list(problems(args.name, os.path.abspath(args.vtrace)))
+    native = run(program, [])
+    if native[1] == SKIP:
+        print(native[0].decode(errors="replace"))
+        return SKIP
+    found = list(problems(args.name, os.path.abspath(args.vtrace), native))
     print("\n".join(found) if found else args.name + ": the same")
     return 1 if found else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

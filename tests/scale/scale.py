@@ -3,7 +3,7 @@
 
     scale.py threads|processes|calls|names [--vtrace V] [--many M]
 
-VTRACE_TEST_ALL=1 in the environment: 20,000 processes and millions of calls. The figures are printed."""
+VTRACE_TEST_ALL=1 in the environment: 20,000 processes and 100 million calls in one trace. The figures are printed."""
 import argparse
 import os
 import re
@@ -29,12 +29,14 @@ def memory(pid):
 
 
 class Run:
-    """One traced run; `peak` holds the front's largest memory, seen every few milliseconds."""
+    """One traced run; `peak` holds the front's largest memory, seen every few milliseconds. With `only` the trace is text, of
+    which nothing is kept but the number of lines that begin so."""
 
-    def __init__(self, args, what, count, options=("-f",)):
+    def __init__(self, args, what, count, only=None):
         with tempfile.TemporaryDirectory(prefix="vtrace-scale.") as directory:
             trace = os.path.join(directory, "t.jsonl")
-            command = [args.vtrace, *options, "-o", trace, args.many, what, str(count)]
+            output = "|grep -c '^%s' >%s" % (only, trace) if only else trace
+            command = [args.vtrace, *([] if only else ["-f"]), "-o", output, args.many, what, str(count)]
             begin = time.monotonic()
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as front:
                 self.peak = (0, 0, 0)
@@ -44,7 +46,11 @@ class Run:
                 self.seconds = time.monotonic() - begin
                 self.output, self.errors = front.stdout.read().decode(), front.stderr.read().decode()
                 self.status = front.returncode
-            self.counts, self.notes, self.footer = self.read(trace)
+            if only:
+                with open(trace, encoding="ascii") as file:
+                    self.lines = int(file.read())
+            else:
+                self.counts, self.notes, self.footer = self.read(trace)
 
     @staticmethod
     def read(trace):
@@ -58,20 +64,28 @@ class Run:
                     notes.append(line)
         return counts, notes, line
 
-    def check(self, output, **counts):
+    def check_run(self, output):
         assert self.status == 0, "status %d: %s" % (self.status, self.errors)
         assert self.output == output, self.output
+        assert self.peak[0] < FRONT_KIB, "the front took %d KiB" % self.peak[0]
+        return self
+
+    def check(self, output, **counts):
+        self.check_run(output)
         assert '"complete":true' in self.footer and '"lost":0}' in self.footer, self.footer
         assert not self.notes, self.notes[0]
         for name, count in counts.items():
             assert self.counts.get(name) == count, "%s: %s in the trace, not %d" % (name, self.counts.get(name), count)
-        assert self.peak[0] < FRONT_KIB, "the front took %d KiB" % self.peak[0]
         return self
 
 
 def describe(run):
     return "front's peak %.1f MiB, of that anonymous %.1f MiB, rings %.1f MiB; %.1f s" \
         % (run.peak[2] / 1024, run.peak[0] / 1024, run.peak[1] / 1024, run.seconds)
+
+
+def grew(first, second):
+    assert second.peak[0] < first.peak[0] + 2048, "the front grew: %s KiB, then %s KiB" % (first.peak[0], second.peak[0])
 
 
 def threads(args):
@@ -88,16 +102,22 @@ def processes(args):
     few, many = (2000, 20000) if ALL else (100, 500)
     first = Run(args, "processes", few).check("processes: %d\n" % few, event_exit=few + 1)
     second = Run(args, "processes", many).check("processes: %d\n" % many, event_exit=many + 1)
-    assert second.peak[0] < first.peak[0] + 2048, "the front grew: %s KiB, then %s KiB" % (first.peak[0], second.peak[0])
+    grew(first, second)
     print("%d processes: %s\n%d processes: %s" % (few, describe(first), many, describe(second)))
 
 
 def calls(args):
-    few, many = (500000, 5000000) if ALL else (20000, 200000)
+    few, many = 20000, 200000
     first = Run(args, "calls", few).check("calls: %d\n" % few, getppid=few)
     second = Run(args, "calls", many).check("calls: %d\n" % many, getppid=many)
-    assert second.peak[0] < first.peak[0] + 2048, "the front grew: %s KiB, then %s KiB" % (first.peak[0], second.peak[0])
+    grew(first, second)
     print("%d calls: %s\n%d calls: %s" % (few, describe(first), many, describe(second)))
+    if ALL:
+        count = 100000000
+        third = Run(args, "calls", count, only="getppid() ").check_run("calls: %d\n" % count)
+        assert third.lines == count, "%d calls in the trace" % third.lines
+        grew(first, third)
+        print("%d calls: %s" % (count, describe(third)))
 
 
 def names(args):
@@ -105,7 +125,7 @@ def names(args):
     few, many = 500, 5000
     first = Run(args, "names", few).check("names: %d\n" % few, execve=few + 1)
     second = Run(args, "names", many).check("names: %d\n" % many, execve=many + 1)
-    assert second.peak[0] < first.peak[0] + 2048, "the front grew: %s KiB, then %s KiB" % (first.peak[0], second.peak[0])
+    grew(first, second)
     print("%d names: %s\n%d names: %s" % (few, describe(first), many, describe(second)))
 
 

@@ -58,6 +58,23 @@ static void allow_list(void)
 	_exit(5);
 }
 
+/* The agent waits for room in its ring, but not by a call of its own. */
+static void no_futex(void)
+{
+	struct sock_filter code[] = { NUMBER, IF(SYS_futex, SECCOMP_RET_KILL_PROCESS), ANSWER(SECCOMP_RET_ALLOW) };
+
+	INSTALL(code);
+	execl("/proc/self/exe", "seccomp_zoo", "calls", (char *)NULL);
+	_exit(6);
+}
+
+static int many_calls(void)
+{
+	for (int i = 0; i < 3000; i++)
+		CHECK(getppid() > 0);
+	return 5;
+}
+
 static void allow_list_kills(void)
 {
 	struct sock_filter code[] = { NUMBER, ALLOW(SYS_close), ALLOW(SYS_exit_group), ANSWER(SECCOMP_RET_KILL_PROCESS) };
@@ -186,10 +203,14 @@ static void dies(void (*part)(void))
 	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	(void)argv;
+	if (argc > 1)
+		return many_calls();
 	CHECK(signal(SIGUSR2, SIG_IGN) != SIG_ERR);
 	ends_with(allow_list, 5);
+	ends_with(no_futex, 5);
 	dies(allow_list_kills);
 	dies(allow_list_kills_the_thread);
 	ends_with(errors, 5);

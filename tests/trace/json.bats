@@ -82,7 +82,7 @@ C
 
 @test "jsonl: every line is valid" {
 	"$VTRACE" -f -o t.jsonl sh -c 'ls / >/dev/null'
-	while read -r line; do jq -e . <<<"$line" >/dev/null || return 1; done <t.jsonl
+	jq -Re fromjson t.jsonl >/dev/null # line by line
 	/usr/bin/python3 "$BATS_TEST_DIRNAME/validate.py" "$SCHEMA" t.jsonl
 }
 
@@ -103,4 +103,23 @@ C
 @test "seq grows, every syscall once; events of a thread do not overlap" {
 	"$VTRACE" -f -o t.json sh -c 'ls / | cat >/dev/null'
 	jq -e '[.events[].seq | select(. != null)] | . == (sort | unique)' t.json
+}
+
+@test "the footer tells how calls were caught, and where" {
+	export XDG_CACHE_HOME=$PWD/cache
+	traced ls /
+	calls=$(jq '[.events[] | select(.type == "syscall")] | length' t.json)
+	jq -e --argjson calls "$calls" '.footer.calls | .site + .dispatch + .net + .ptrace == $calls' t.json
+	jq -e '.footer | ([.traps[].calls] | add) + .other_traps == .calls.dispatch' t.json
+	jq -e '.footer.sites | any((.object | endswith("/libc.so.6")) and .rewritten > 0 and
+		.found == .rewritten + .unused + ([.left[]] | add))' t.json
+	jq -e '.footer.overhead.agent_ns > 0 and .footer.overhead.keeper_ns > 0' t.json
+}
+
+@test "a program's sites are remembered: the second time none of them is dispatched" {
+	export XDG_CACHE_HOME=$PWD/cache
+	traced ls /
+	jq -e '.footer.calls.dispatch > 10' t.json
+	traced ls /
+	jq -e '.footer.calls | .dispatch == 0 and .site > 50' t.json
 }

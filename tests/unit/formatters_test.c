@@ -38,7 +38,7 @@ static const char *run(const struct formatter_ops *ops, const struct event *even
 
 	for (int i = 0; i < count; i++)
 		ops->event(f, &events[i]);
-	ops->close(f, true, 0);
+	ops->close(f, &(struct trace_end){ .complete = true });
 	fclose(out);
 	return output;
 }

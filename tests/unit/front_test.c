@@ -442,9 +442,9 @@ static void note_event(struct formatter *formatter, const struct event *event)
 	fputc('\n', formatter->out);
 }
 
-static void note_close(struct formatter *formatter, bool complete, uint64_t lost)
+static void note_close(struct formatter *formatter, const struct trace_end *end)
 {
-	(void)complete, (void)lost;
+	(void)end;
 	free(formatter);
 }
 
@@ -504,7 +504,7 @@ static void fixture_close(struct fixture *f, const char *expected)
 		fprintf(stderr, "--- got\n%s--- expected\n%s", f->text, expected);
 		failures++;
 	}
-	note_close(f->sink.formatter, true, 0);
+	note_close(f->sink.formatter, NULL);
 	fclose(f->out);
 	free(f->text);
 	report_close(&f->report);

@@ -309,6 +309,37 @@ static void code_between_functions_counts_when_all_of_it_decodes(void)
 	CHECK(is_left(only_site(), SITE_WHY_NO_BOUNDS));
 }
 
+/* The code of `object` in an image whose text is `text` bytes long; -1: it cannot be analysed. */
+static long sites_in_text_of(size_t text)
+{
+	uint8_t *image = calloc(1, IMAGE + text);
+	struct site_plan *plan;
+	long count = -1;
+
+	if (!image)
+		return -1;
+	memcpy(image, object.bytes, IMAGE);
+	Elf64_Phdr *rows = (Elf64_Phdr *)(image + sizeof(Elf64_Ehdr));
+
+	rows[1].p_memsz = rows[1].p_filesz = text;
+	rows[2] = (Elf64_Phdr){ 0 };
+	memset(image + DATA, 0x90, text - (DATA - TEXT));
+	if (!sites_analyse(image, IMAGE + text, &plan)) {
+		count = plan->count;
+		sites_destroy(plan);
+	}
+	free(image);
+	return count;
+}
+
+static void code_between_functions_is_left_when_there_is_too_much_of_it(void)
+{
+	object_start(ET_DYN);
+	function(TEXT, CODE(MOV_EAX(39), SYSCALL, RET));
+	CHECK(sites_in_text_of(1u << 20) == 1);
+	CHECK(sites_in_text_of(17u << 20) == 0);
+}
+
 static void the_bytes_of_a_syscall_inside_an_instruction_are_no_site(void)
 {
 	struct site_plan *plan;
@@ -417,6 +448,7 @@ int main(void)
 	bytes_that_can_be_read_in_two_ways_are_left();
 	code_whose_start_is_unknown_is_left();
 	code_between_functions_counts_when_all_of_it_decodes();
+	code_between_functions_is_left_when_there_is_too_much_of_it();
 	the_bytes_of_a_syscall_inside_an_instruction_are_no_site();
 	a_prefixed_syscall_is_left();
 	instructions_with_effects_of_their_own_are_not_moved();

@@ -263,6 +263,23 @@ static void print_load_time(void)
 	free(plan);
 }
 
+/* The other file: of that plan and that size, or nothing. */
+static void heat_comes_back(void)
+{
+	struct site_plan *plan = make_plan(3, 7), *longer = make_plan(4, 7), *stranger = make_plan(3, 8);
+	uint64_t heat[5] = { 1, 2, 3, 4, 5 }, got[5] = { 0 };
+
+	CHECK(site_cache_load_heat(plan, got, sizeof(got)) == -ENOENT);
+	CHECK(site_cache_store_heat(plan, heat, sizeof(heat)) == 0);
+	CHECK(site_cache_load_heat(plan, got, sizeof(got)) == 0 && !memcmp(got, heat, sizeof(heat)));
+	CHECK(site_cache_load_heat(plan, got, sizeof(got) - 8) == -ESTALE);
+	CHECK(site_cache_load_heat(longer, got, sizeof(got)) == -ESTALE);
+	CHECK(site_cache_load_heat(stranger, got, sizeof(got)) == -ENOENT);
+	sites_destroy(plan);
+	sites_destroy(longer);
+	sites_destroy(stranger);
+}
+
 int main(void)
 {
 	strcpy(folder, "/tmp/vtrace-sites-cache.XXXXXX");
@@ -277,6 +294,7 @@ int main(void)
 	an_unsound_plan_is_refused_even_with_a_good_checksum();
 	a_file_that_others_can_write_is_refused();
 	a_folder_that_cannot_be_used_is_an_error_code();
+	heat_comes_back();
 	a_limit_on_file_size_leaves_no_file_and_raises_no_signal();
 	readers_beside_writers_see_whole_plans();
 	print_load_time();

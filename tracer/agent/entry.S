@@ -64,9 +64,27 @@ agent_export_filter_after:
 	.globl agent_export_filter_end
 agent_export_filter_end:
 
-/* A rewritten site's trampoline comes here, through its thread's `entry`: rax = number, rcx = where to resume. */
+1:	movq %r11, %rcx
+/* `entry` of threads that are not traced: the site's own syscall instruction is made. */
+	.globl agent_export_plain
+agent_export_plain:
+	leaq -2(%rcx), %rcx
+	jmp *%rcx
+
+/* A rewritten site's trampoline comes here, through its thread's `entry`: rax = number, rcx = where to resume. With nobody
+ * there (front or keeper are dead) nothing of the thread's block may be used: a child may share it now. The flags are the
+ * program's, so it takes a jrcxz to find out. */
 	.globl agent_export_site
 agent_export_site:
+	movq %gs:T_RING, %r11
+	movl RING_SELECTOR(%r11), %r11d
+	xchgq %rcx, %r11
+	.globl agent_export_site_swapped
+agent_export_site_swapped:
+	jrcxz 1b
+	movq %r11, %rcx
+	.globl agent_export_site_there
+agent_export_site_there:
 	movl $1, %r11d               /* CAUGHT_SITE */
 /* The keeper sends a dispatched syscall here: the same, and r11 = CAUGHT_DISPATCH. */
 	.globl agent_export_stub
@@ -139,12 +157,6 @@ agent_export_begin:
 	syscall
 	xorl %eax, %eax
 	jmp agent_export_stub_return
-
-/* `entry` of threads that are not traced: the site's own syscall instruction is made. */
-	.globl agent_export_plain
-agent_export_plain:
-	leaq -2(%rcx), %rcx
-	jmp *%rcx
 
 /* long agent_gadget(void): the program's own syscall, with its argument registers, and with its stack pointer: sigaltstack
  * looks at that. A child that clone or fork makes here

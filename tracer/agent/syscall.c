@@ -14,7 +14,12 @@
 #define PROT_EXEC_BIT 4u
 #define MAP_ANONYMOUS_BIT 0x20u
 #define CLONE_UNTRACED_BIT 0x00800000u
+#define SAMPLE_EACH 1024u /* measures what one call in so many costs; a power of two */
+#define SAMPLE_FIRST 16u
 #define SPINS_MAX 1000u /* some ten microseconds */
+#define MOMENTS_MAX 10000u /* more than a second */
+#define NR_FUTEX 202
+#define FUTEX_WAIT 0
 #define SIGFRAME_RAX 144 /* offset of rax in the ucontext that rt_sigreturn finds at the stack pointer */
 
 extern long agent_gadget(void);
@@ -24,6 +29,8 @@ extern void agent_call_keeper(long what, long a, long b, long c, long d);
 extern uint64_t agent_copy(void *to, uint64_t from, uint64_t bytes);
 uint64_t agent_syscall(struct agent_thread *thread);
 void agent_vdso_record(struct agent_thread *thread);
+
+static const struct { int64_t seconds, nanoseconds; } moment = { 0, 100000 };
 
 extern const int32_t vdso_numbers[]; /* of the system calls they stand for */
 
@@ -92,19 +99,33 @@ static void find_via(struct agent_thread *thread, struct record *rec, uint64_t s
 	}
 }
 
-/* Waits while the front is behind. 0: nobody reads any more. */
+/* Gives the processor away: for a moment, or, when it takes long, for as long as the keeper sees no room. The keeper's way is a stop
+ * for SIGSYS, in which the thread dies if the keeper is killed just then; a system call of ours may meet a filter of the program's. */
+static void wait_a_moment(struct ring_head *ring, uint64_t tail, uint32_t moments)
+{
+	if (agent_config.own_filter || moments > MOMENTS_MAX)
+		agent_call_keeper(AGENT_CALL_FULL, 0, 0, 0, 0);
+	else
+		agent_raw(NR_FUTEX, (long)&ring->tail, FUTEX_WAIT, (long)(uint32_t)tail, (long)&moment);
+}
+
+/* Waits while the front is behind, then until there is room for a while. 0: nobody reads any more. */
 static int wait_for_room(struct ring_head *ring, uint64_t head, uint64_t bytes)
 {
 	uint64_t limit = ring->limit >= RECORD_MAX && ring->limit < RING_BYTES ? ring->limit : RING_BYTES;
+	uint32_t moments = 0;
 
-	for (uint32_t spins = 1; head + bytes - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) > limit; spins++) {
+	for (uint32_t spins = 1;; spins++) {
+		uint64_t tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE), used = head - tail;
+
+		if (used + bytes <= limit && (!moments || used <= limit / 2))
+			return 1;
 		if (__atomic_load_n(&ring->abandoned, __ATOMIC_RELAXED))
 			return 0;
 		__asm__ volatile("pause");
 		if (spins % SPINS_MAX == 0)
-			agent_call_keeper(AGENT_CALL_FULL, 0, 0, 0, 0);
+			wait_a_moment(ring, tail, moments++);
 	}
-	return 1;
 }
 
 /* Room for the largest record, in one piece. NULL: nobody reads any more. */
@@ -187,9 +208,18 @@ static void tell_mapping(const struct agent_frame *frame, int64_t ret)
 		agent_call_keeper(AGENT_CALL_MAPPED, ret, (long)frame->rsi, (long)frame->r8, (long)frame->r9);
 }
 
+/* The time from the agent's begin to the call, and from there to its end. */
+static void sample(struct ring_head *ring, const uint64_t ticks[3])
+{
+	ring->own_ticks += ticks[1] - ticks[0] + read_tsc() - ticks[2];
+	ring->own_samples++;
+}
+
 uint64_t agent_syscall(struct agent_thread *thread)
 {
 	struct ring_head *ring = (struct ring_head *)thread->ring;
+	bool sampled = ring && thread->calls++ % SAMPLE_EACH == SAMPLE_FIRST;
+	uint64_t ticks[3] = { sampled ? read_tsc() : 0, 0, 0 };
 
 	if (thread->caught == CAUGHT_SITE && bounce_needed(thread)) {
 		__atomic_store_n(&thread->phase, AGENT_AFTER, __ATOMIC_RELEASE); /* nothing is to be undone any more */
@@ -215,8 +245,12 @@ uint64_t agent_syscall(struct agent_thread *thread)
 	if (thread->frame.rax == NR_CLONE)
 		thread->frame.rdi &= ~(uint64_t)CLONE_UNTRACED_BIT; /* else the child would escape the keeper */
 	mask_change_note(thread, &mask);
+	if (sampled)
+		ticks[1] = read_tsc();
 	if (!own_memory_call(&thread->frame, &ret))
 		ret = agent_gadget();
+	if (sampled)
+		ticks[2] = read_tsc();
 	if (mask.any && !ret)
 		thread->forced_blocked = mask.blocked;
 	tell_mapping(&thread->frame, ret);
@@ -227,6 +261,8 @@ uint64_t agent_syscall(struct agent_thread *thread)
 		capture_run(rec, &from, PHASE_EXIT);
 		publish(ring, rec, ret);
 	}
+	if (sampled)
+		sample(ring, ticks);
 	return (uint64_t)ret;
 }
 

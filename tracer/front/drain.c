@@ -147,6 +147,7 @@ static void leave_ring(struct drain *drain, struct flow *flow)
 	if (!flow->open && source_open_since(flow->source))
 		flow_open_from_ring(drain, flow);
 	flow->open_since = 0;
+	source_cost(flow->source, &drain->agent_ticks, &drain->agent_calls);
 	flow->source->ended = true;
 	flow->source = NULL;
 }
@@ -290,6 +291,19 @@ static void on_record(struct drain *drain, const struct control *head, const cha
 		flow_open(drain, flow, drain->record);
 }
 
+/* All rings have been left by now, but those of threads that go on without the keeper. */
+static void on_cost(struct drain *drain, const struct control *head, const char *payload)
+{
+	struct control_cost cost;
+
+	if (head->payload < sizeof(cost))
+		return;
+	memcpy(&cost, payload, sizeof(cost));
+	cost.agent_ticks = drain->agent_ticks;
+	cost.agent_calls = drain->agent_calls;
+	drain_pass_on(drain, head, (const char *)&cost);
+}
+
 static void on_end(struct drain *drain, const struct control *head, const char *payload)
 {
 	drain->ended = true;
@@ -327,6 +341,10 @@ static void on_message(struct drain *drain, const struct control *head, const ch
 		remove_flow(drain, flow_of(drain, head->pid, head->tid), head->tsc);
 		drain_pass_on(drain, head, payload);
 		return;
+	case MSG_COST:
+		on_cost(drain, head, payload);
+		return;
+	case MSG_SITES:
 	case MSG_MAP:
 	case MSG_SIGNAL:
 	case MSG_STOP:
@@ -351,6 +369,15 @@ static int received_fd(struct msghdr *msg)
 	return fd;
 }
 
+static void release_rings(const struct drain *drain)
+{
+	void *arena;
+
+	for (size_t i = 0; table_next(&drain->arenas, &i, &arena);)
+		for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++)
+			ring_set_reader(arena_ring(((struct front_arena *)arena)->map, slot), 0);
+}
+
 /* False when nothing more is there now. */
 static bool receive(struct drain *drain)
 {
@@ -365,6 +392,7 @@ static bool receive(struct drain *drain)
 	if (got < 0 && errno == EAGAIN)
 		return false;
 	if (got <= 0) {
+		release_rings(drain); /* at once: every dispatched call is deadly now */
 		drain->ended = true;
 		return false;
 	}
@@ -402,15 +430,6 @@ uint64_t drain_round(struct drain *drain)
 	while (!drain->ended && receive(drain))
 		;
 	return complete_until(drain, now);
-}
-
-void drain_release_rings(const struct drain *drain)
-{
-	void *arena;
-
-	for (size_t i = 0; table_next(&drain->arenas, &i, &arena);)
-		for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++)
-			ring_set_reader(arena_ring(((struct front_arena *)arena)->map, slot), 0);
 }
 
 void drain_finish(struct drain *drain)

@@ -33,6 +33,7 @@ struct drain {
 	bool finished, failed;      /* which */
 	struct control last;        /* that message */
 	char what[256];             /* and MSG_FAILED's payload */
+	uint64_t agent_ticks, agent_calls; /* of rings that were left */
 	int net;                    /* the seccomp net's listener, -1: none */
 	char *buffer;               /* CONTROL_MAX + 1 */
 	struct record *record;      /* RECORD_MAX */
@@ -42,8 +43,6 @@ void drain_open(struct drain *drain, int socket, struct merge *merge);
 void drain_close(struct drain *drain);
 /* One round over all rings and the socket. Moments up to the returned time are all there. */
 uint64_t drain_round(struct drain *drain);
-/* The keeper is gone without a word: no ring's thread is to wait for anything any more. */
-void drain_release_rings(const struct drain *drain);
 /* After the last round: calls still open are told as such. */
 void drain_finish(struct drain *drain);
 

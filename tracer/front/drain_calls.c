@@ -33,7 +33,7 @@ static struct call *begin(struct drain *drain, const struct flow *flow, struct r
 	tame_times(record);
 	record->pid = flow->pid;
 	record->tid = flow->tid;
-	struct call *call = call_create(record, record->size);
+	struct call *call = call_create(&drain->merge->pool, record, record->size);
 
 	call->id = drain->next_id++;
 	call->pid = flow->pid;

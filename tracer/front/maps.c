@@ -111,7 +111,7 @@ void maps_add(struct maps *maps, struct map map)
 
 struct place maps_find(const struct maps *maps, uint64_t addr)
 {
-	size_t at = first_after(maps, addr);
+	size_t at = addr ? first_after(maps, addr) : maps->count;
 	struct place place = { .addr = addr };
 
 	if (at == maps->count || maps->items[at].start > addr)

@@ -3,20 +3,48 @@
 #include "memory.h"
 #include "merge.h"
 
-struct call *call_create(const struct record *record, uint64_t bytes)
+#define POOLED_BYTES 512u /* records up to here use a pooled call's room */
+#define POOLED_CALLS 1024u
+
+static struct call *pool_take(struct call_pool *pool)
 {
-	struct call *call = allocate(sizeof(*call));
+	struct call *call = pool ? pool->free : NULL;
+
+	if (call) {
+		pool->free = call->next_free;
+		pool->count--;
+		*call = (struct call){ .record = call->record, .room = call->room };
+		return call;
+	}
+	call = allocate(sizeof(*call));
+	call->room = POOLED_BYTES;
+	call->record = allocate(call->room);
+	return call;
+}
+
+static void make_room(struct call *call, uint64_t bytes)
+{
+	if (bytes <= call->room)
+		return;
+	free(call->record);
+	call->room = (uint32_t)bytes;
+	call->record = allocate(call->room);
+}
+
+struct call *call_create(struct call_pool *pool, const struct record *record, uint64_t bytes)
+{
+	struct call *call = pool_take(pool);
 
 	call->references = 1;
-	call->record = allocate(bytes);
+	call->pool = pool;
+	make_room(call, bytes);
 	memcpy(call->record, record, bytes);
 	return call;
 }
 
 void call_renew(struct call *call, const struct record *record)
 {
-	free(call->record);
-	call->record = allocate(record->size);
+	make_room(call, record->size);
 	memcpy(call->record, record, record->size);
 	call->renewed = true;
 }
@@ -25,8 +53,23 @@ void call_release(struct call *call)
 {
 	if (!call || --call->references)
 		return;
+	if (call->pool && call->pool->count < POOLED_CALLS && call->room == POOLED_BYTES) {
+		call->next_free = call->pool->free;
+		call->pool->free = call;
+		call->pool->count++;
+		return;
+	}
 	free(call->record);
 	free(call);
+}
+
+static void pool_close(struct call_pool *pool)
+{
+	for (struct call *next, *call = pool->free; call; call = next) {
+		next = call->next_free;
+		free(call->record);
+		free(call);
+	}
 }
 
 static bool earlier(const struct moment *a, const struct moment *b)
@@ -87,5 +130,6 @@ void merge_close(struct merge *merge)
 	for (size_t i = 0; i < merge->count; i++)
 		moment_release(&merge->heap[i]);
 	free(merge->heap);
+	pool_close(&merge->pool);
 	*merge = (struct merge){ 0 };
 }

@@ -11,6 +11,9 @@
 /* One syscall, from its ENTER to its EXIT; each of the two moments and the drain hold a reference. */
 struct call {
 	unsigned references;
+	struct call_pool *pool;    /* where it goes back to; NULL: it is freed */
+	struct call *next_free;
+	uint32_t room;             /* bytes `record` has room for */
 	uint64_t id;
 	int32_t pid, tid;
 	int32_t exit_tid;          /* the leader's after an exec by another thread; else the same */
@@ -37,9 +40,13 @@ struct moment {
 	struct message *message;   /* MESSAGE: owned */
 };
 
-struct merge { struct moment *heap; size_t count, capacity; uint64_t sequence; };
+/* Calls that are done, to be used again: most records are small, and no call needs memory of its own then. */
+struct call_pool { struct call *free; uint32_t count; };
 
-struct call *call_create(const struct record *record, uint64_t bytes);
+struct merge { struct call_pool pool; struct moment *heap; size_t count, capacity; uint64_t sequence; };
+
+/* `pool`: may be NULL. It outlives the call. */
+struct call *call_create(struct call_pool *pool, const struct record *record, uint64_t bytes);
 void call_release(struct call *call);
 /* Another record of the same call: the complete one. Copied. */
 void call_renew(struct call *call, const struct record *record);

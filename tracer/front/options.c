@@ -442,7 +442,7 @@ static bool ends_with(const char *text, const char *end)
 static enum trace_format format_of_name(const char *name, enum trace_format otherwise)
 {
 	static const struct { const char *end; enum trace_format format; } rows[] = {
-		{ ".json", FORMAT_JSON }, { ".jsonl", FORMAT_JSONL }, { ".ndjson", FORMAT_JSONL }, { ".vtr", FORMAT_VTR },
+		{ ".json", FORMAT_JSON }, { ".jsonl", FORMAT_JSONL }, { ".ndjson", FORMAT_JSONL }, { ".vtr", FORMAT_VTR }, { ".txt", FORMAT_TEXT },
 	};
 	size_t length = strlen(name) - (ends_with(name, ".zst") ? 4 : 0);
 

@@ -11,7 +11,7 @@
 #include "die.h"
 #include "output.h"
 
-#define BUFFER_BYTES 65536
+#define BUFFER_BYTES (64u << 10)
 #define ZSTD_WAIT_NS 200000000u
 
 int fd_above_stdio(int fd)
@@ -182,9 +182,10 @@ int output_open(struct output *output, const char *name, unsigned flags)
 	if (output->fd < 0)
 		output->error = EBADF; /* stderr is closed: nothing to write to, nobody to tell */
 	output->file = fopencookie(output, "w", functions);
-	if (!output->file || (flags & OUTPUT_ZSTD && !zstd_open(output)))
+	output->buffer = malloc(BUFFER_BYTES); /* without one given, glibc takes 8 KiB, whatever it is told */
+	if (!output->file || !output->buffer || (flags & OUTPUT_ZSTD && !zstd_open(output)))
 		return ENOMEM;
-	setvbuf(output->file, NULL, _IOFBF, BUFFER_BYTES);
+	setvbuf(output->file, output->buffer, _IOFBF, BUFFER_BYTES);
 	return 0;
 }
 
@@ -192,6 +193,7 @@ bool output_close(struct output *output)
 {
 	if (fclose(output->file) != 0 && !output->error)
 		failed(output, errno);
+	free(output->buffer);
 	if (output->zstd)
 		zstd_close(output);
 	if (output->fd >= 0 && close(output->fd) < 0 && !output->error)

@@ -14,6 +14,7 @@ struct output {
 	pid_t command;    /* of '|cmd', else 0 */
 	const char *name; /* borrowed: for messages */
 	struct zstd_output *zstd; /* NULL: not compressed */
+	char *buffer;     /* the file's */
 };
 enum output_flag { OUTPUT_APPEND = 1, OUTPUT_ZSTD = 2, OUTPUT_STDOUT = 4 };
 

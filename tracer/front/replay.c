@@ -191,7 +191,7 @@ static bool on_enter(struct replay *replay, const struct vtr_entry *entry, const
 	memcpy(&enter, payload, sizeof(enter));
 	if (table_get(&replay->open, (int32_t)enter.id))
 		forget(replay, table_get(&replay->open, (int32_t)enter.id));
-	moment.call = call_create(record, record->size);
+	moment.call = call_create(NULL, record, record->size);
 	moment.call->id = (uint32_t)enter.id;
 	moment.call->pid = enter.pid;
 	moment.call->tid = moment.call->exit_tid = enter.tid;
@@ -383,7 +383,8 @@ int replay_run(const struct options *options)
 	show_unfinished(replay);
 	if (!replay->ended || result == VTR_DAMAGED)
 		replay->end.complete = false;
-	sinks_end(&replay->sinks, &replay->options, replay->report.summary, &replay->end);
+	sinks_end(&replay->sinks, &replay->options, replay->report.summary, &replay->end,
+		  stats_finish(&replay->report.stats));
 	bool written = sinks_close(&replay->sinks);
 	int status = status_of(replay, result, written);
 

@@ -89,6 +89,7 @@ static void exit_call(struct report *report, struct call *call, uint64_t tsc)
 		if (report->sinks[i].writer)
 			vtr_write_exit(report->sinks[i].writer, call, tsc, shown);
 	if (shown) {
+		stats_call(&report->stats, call->record, &call->site);
 		struct event event = call_event(call, EVENT_ENTER);
 
 		if (call->delayed)
@@ -203,6 +204,28 @@ static void on_note(struct report *report, const struct message *message)
 		warn_line("%s", message->payload);
 }
 
+static void on_sites(struct report *report, const struct message *message)
+{
+	struct control_sites counts;
+
+	if (message->head.payload <= sizeof(counts))
+		return;
+	memcpy(&counts, message->payload, sizeof(counts));
+	for (uint32_t i = 0; i < CONTROL_REASONS; i++)
+		counts.left[i].why[sizeof(counts.left[i].why) - 1] = 0; /* a recording may hold anything */
+	stats_sites(&report->stats, &counts, names_intern(&report->names, message->payload + sizeof(counts)));
+}
+
+static void on_cost(struct report *report, const struct message *message)
+{
+	struct control_cost cost;
+
+	if (message->head.payload < sizeof(cost))
+		return;
+	memcpy(&cost, message->payload, sizeof(cost));
+	stats_cost(&report->stats, &cost, report->clock->slope);
+}
+
 static bool is_shown(const struct report *report, const struct control *head)
 {
 	return (head->type != MSG_SIGNAL && head->type != MSG_STOP) ||
@@ -241,6 +264,12 @@ static void report_message(struct report *report, const struct message *message)
 	case MSG_NOTE:
 		on_note(report, message);
 		return;
+	case MSG_SITES:
+		on_sites(report, message);
+		return;
+	case MSG_COST:
+		on_cost(report, message);
+		return;
 	case MSG_ARENA:
 	case MSG_RING:
 	case MSG_NET:
@@ -268,6 +297,7 @@ void report_moment(struct report *report, const struct moment *moment)
 
 void report_close(struct report *report)
 {
+	stats_close(&report->stats);
 	processes_close(&report->processes);
 	names_close(&report->names);
 }

@@ -10,6 +10,7 @@
 #include "names.h"
 #include "options.h"
 #include "processes.h"
+#include "stats_collect.h"
 #include "vtr_write.h"
 
 /* Where events go: a formatter, or a recording. */
@@ -33,6 +34,7 @@ struct report {
 	struct names names;
 	struct processes processes;
 	uint64_t lost;
+	struct stats stats;
 };
 
 void report_moment(struct report *report, const struct moment *moment);

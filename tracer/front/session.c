@@ -73,7 +73,8 @@ static void close_report(struct session *session)
 	struct vtr_end end = { .complete = drain->finished && !drain->damaged, .lost = session->report.lost,
 			       .status = drain->finished ? drain->last.value : 0 };
 
-	sinks_end(&session->sinks, session->options, session->report.summary, &end);
+	sinks_end(&session->sinks, session->options, session->report.summary, &end,
+		  stats_finish(&session->report.stats));
 	report_close(&session->report);
 }
 
@@ -180,8 +181,6 @@ static void trace(struct session *session)
 		wait_for_more(session, &wait_ns);
 		keeper_forward_signals(&session->keeper, session->drain.program);
 	}
-	if (!session->drain.finished && !session->drain.failed)
-		drain_release_rings(&session->drain);
 	drain_round(&session->drain);
 	drain_finish(&session->drain);
 	report_until(session, UINT64_MAX);

@@ -93,18 +93,21 @@ static FILE *summary_file(const struct sinks *sinks, const struct options *optio
 	return stderr;
 }
 
-void sinks_end(struct sinks *sinks, const struct options *options, struct summary *summary, const struct vtr_end *end)
+void sinks_end(struct sinks *sinks, const struct options *options, struct summary *summary, const struct vtr_end *end,
+	       const struct trace_stats *stats)
 {
+	const struct trace_end told = { .complete = end->complete, .lost = end->lost, .stats = stats };
+
 	for (uint32_t i = 0; i < sinks->count; i++) {
 		struct sink *sink = &sinks->items[i];
 
 		if (sink->writer)
 			vtr_writer_close(sink->writer, end);
 		else if (sink->ops)
-			sink->ops->close(sink->formatter, end->complete, end->lost);
+			sink->ops->close(sink->formatter, &told);
 	}
 	if (summary)
-		summary_close(summary, summary_file(sinks, options), options->sort);
+		summary_close(summary, summary_file(sinks, options), options->sort, stats);
 }
 
 bool sinks_close(struct sinks *sinks)

@@ -25,7 +25,8 @@ void sinks_flush(struct sinks *sinks, bool idle);
 /* No call that was reported is looked at any more. */
 void sinks_settle(struct sinks *sinks);
 /* Writes what stands after the events, the summary too (NULL: none). */
-void sinks_end(struct sinks *sinks, const struct options *options, struct summary *summary, const struct vtr_end *end);
+void sinks_end(struct sinks *sinks, const struct options *options, struct summary *summary, const struct vtr_end *end,
+	       const struct trace_stats *stats);
 /* False when not everything could be written. */
 bool sinks_close(struct sinks *sinks);
 

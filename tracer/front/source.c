@@ -117,6 +117,12 @@ bool source_copy_open(const struct source *source, struct record *copy)
 	return record_valid(copy, bytes);
 }
 
+void source_cost(const struct source *source, uint64_t *ticks, uint64_t *calls)
+{
+	*ticks += ring_of(source)->own_ticks;
+	*calls += ring_of(source)->own_samples;
+}
+
 uint64_t source_fill(const struct source *source)
 {
 	return source->corrupt ? 0 : head_of(source) - *position_of(source);

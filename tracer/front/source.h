@@ -29,6 +29,8 @@ enum source_result source_next(struct source *source, struct record *copy);
 uint64_t source_open_since(const struct source *source);
 /* The entry part of that record, as a record without result. False when it was completed meanwhile or is not valid. */
 bool source_copy_open(const struct source *source, struct record *copy);
+/* What its calls cost the program, see struct ring_head: adds to both. */
+void source_cost(const struct source *source, uint64_t *ticks, uint64_t *calls);
 /* How much is waiting, in bytes. */
 uint64_t source_fill(const struct source *source);
 /* True when a word that only the front writes has another value: the writer would wait for ever, or write nothing. */

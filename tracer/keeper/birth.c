@@ -226,6 +226,8 @@ static void announce_exec(struct keeper *k, const struct task *task, pid_t forme
 	snprintf(link, sizeof(link), "/proc/%d/exe", task->tid);
 	got = readlink(link, path, sizeof(path) - 1);
 	path[got > 0 ? got : 0] = 0;
+	if (task->space != NO_INDEX)
+		space_of(k, task)->rewriting.program = heat_program(path);
 	send_control(k, (struct control){ .type = MSG_EXEC, .pid = task->pid, .tid = task->tid, .aux = former }, path,
 		     (uint32_t)strlen(path) + 1, -1);
 }
@@ -262,6 +264,8 @@ void on_exec(struct keeper *k, pid_t pid)
 		return;
 	uint32_t space = space_new(k);
 
+	if (space != NO_INDEX && task->space != NO_INDEX)
+		k->spaces[space].filtered = space_of(k, task)->filtered;
 	if (task->starting)
 		net_missing(k, task);
 	task_drop_slot(k, task);

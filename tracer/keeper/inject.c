@@ -217,6 +217,7 @@ static int write_agent(struct keeper *k, struct task *task)
 	struct agent_config config = { .string_limit = k->launch->string_limit, .fd_paths = k->launch->fd_paths,
 				       .vdso = k->launch->vdso,
 				       .regions = { space_of(k, task)->rewriting.regions[0].start },
+				       .own_filter = space_of(k, task)->filtered,
 				       .filtered = k->launch->choice != NULL };
 	struct agent_thread idle = { .self = AGENT_IDLE, .entry = AGENT_EXPORT_PLAIN };
 	size_t config_bytes = k->launch->choice ? sizeof(config) : offsetof(struct agent_config, choice);

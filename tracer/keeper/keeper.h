@@ -60,6 +60,7 @@ struct space {
 	uint32_t parked;               /* of those: they wait in the kernel for a vfork child, which is another one */
 	int memory_plus_one;           /* /proc/PID/mem of one of its threads, kept open; 0: not yet */
 	struct rewriting rewriting;
+	bool filtered;                 /* the program has asked for a seccomp filter, here or before an exec */
 	uint64_t owner;                /* whose `actions` these are: a task's sighand; 0: of the first that asks */
 	struct signal_actions actions;
 	uint32_t chunks;
@@ -77,6 +78,7 @@ struct task {
 	bool in_syscall;               /* by_ptrace: between entry and exit */
 	bool notified;                 /* by_ptrace: the net let the call in that it is in */
 	bool starting;                 /* by_ptrace: not yet past the first execve, only that one counts */
+	bool wants_room;               /* its ring is full, and the stop in which it will wait is about to come */
 	bool once;                     /* by_ptrace for one syscall only (int 0x80) */
 	uint64_t sighand;              /* the same in all tasks that share their signal actions */
 	uint64_t blocked;              /* forced signals the program has blocked; forcing unblocks them in the kernel */
@@ -125,6 +127,7 @@ struct keeper {
 	uint32_t early_count;
 	pid_t full[256];               /* threads that wait for room in their rings */
 	uint32_t full_count;
+	uint64_t busy_since, busy_ticks; /* not waiting, by the TSC */
 };
 
 /* task.c */
@@ -160,6 +163,8 @@ long remote_syscall(struct keeper *k, pid_t tid, uint64_t at, long nr, const uin
 long remote_call(struct keeper *k, const struct task *task, long nr, const uint64_t args[6]);
 
 /* rewrite.c */
+struct site;
+bool rewrite_possible(const struct site *site);
 /* Where a text at `near` would have its trampolines; 0: nowhere at once. */
 uint64_t rewrite_place(uint64_t near);
 /* They have been mapped there, REGION_BYTES. */
@@ -226,8 +231,10 @@ void forced_resend(struct keeper *k, const struct task *task, const siginfo_t *i
 
 /* room.c */
 #define ROOM_WAIT_NS 100000
-/* The task, in the stop of AGENT_CALL_FULL, is to stay there. False: it is to go on. */
-bool room_wait(struct keeper *k, const struct task *task);
+/* The task, in the stop of AGENT_CALL_FULL, is to be resumed, and stopped once more if there is no room. */
+void room_ask(struct keeper *k, struct task *task);
+/* The task is to stay in the stop for PTRACE_INTERRUPT. False: it is to go on. */
+bool room_wait(struct keeper *k, struct task *task);
 /* Resumes those that have room again. */
 void room_give(struct keeper *k);
 /* Resumes the thread if it is one of them. */
@@ -245,10 +252,16 @@ pid_t net_wait(struct keeper *k, pid_t tid, int *status);
 /* At the stop after a vsyscall, if it is one. */
 void net_vsyscall_returned(struct keeper *k, struct task *task);
 
+/* A signal that comes before the keeper has the notification ends a vsyscall with the kernel's restart code, which nothing
+ * restarts: the call is put back before it. At any stop; *regs are changed and set. */
+void net_vsyscall_again(struct keeper *k, const struct task *task, struct user_regs_struct *regs);
+
 /* let_go.c: true when the task was resumed or is gone. */
 bool let_go_at_dispatch(struct keeper *k, struct task *task, struct user_regs_struct *regs);
 /* At the entry stop of ptrace(2) in a task traced by ptrace. True: it is not our task any more. */
 bool let_go_at_entry(struct keeper *k, struct task *task, const uint64_t args[6]);
+/* The task is about to make this call: when it may bring a seccomp filter, the agent makes no call of its own any more. */
+void note_filter(struct keeper *k, const struct task *task, uint64_t nr, uint64_t first);
 /* The wrappers bound in this address space become plain jumps: %gs is not ours in all its threads. */
 void stop_noting(struct keeper *k, pid_t tid);
 

@@ -22,6 +22,16 @@ void stop_noting(struct keeper *k, pid_t tid)
 	tracee_write(k, tid, AGENT_DATA + offsetof(struct agent_config, no_via), &yes, sizeof(yes));
 }
 
+void note_filter(struct keeper *k, const struct task *task, uint64_t nr, uint64_t first)
+{
+	uint32_t yes = 1;
+
+	if (nr != SYS_seccomp && (nr != SYS_prctl || first != PR_SET_SECCOMP))
+		return;
+	space_of(k, task)->filtered = true;
+	tracee_write(k, task->tid, AGENT_DATA + offsetof(struct agent_config, own_filter), &yes, sizeof(yes));
+}
+
 /* From its next instruction on the thread has nothing of ours but mapped memory. At a stop outside the agent. */
 static void leave_dispatch(struct keeper *k, struct task *task)
 {

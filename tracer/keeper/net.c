@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "keeper.h"
 
+#define ERESTARTSYS 512 /* the kernel's own, not in the headers for programs */
 #define VSYSCALL_PAGE 0xffffffffff600000ull
 #define VSYSCALL_PAGE_MASK (~(uint64_t)4095)
 
@@ -186,6 +187,49 @@ void net_vsyscall_returned(struct keeper *k, struct task *task)
 	task->emulated = NULL;
 }
 
+static bool is_vsyscall_address(uint64_t address)
+{
+	return (address & VSYSCALL_PAGE_MASK) == VSYSCALL_PAGE && !(address & 0x3ff) && address - VSYSCALL_PAGE <= 0x800;
+}
+
+/* The vsyscall that the `call *register` before RIP led to; 0: it did not. rax is the result by now, but was loaded just before. */
+static uint64_t vsyscall_called(struct keeper *k, pid_t tid, const struct user_regs_struct *regs)
+{
+	const uint64_t values[16] = { 0, regs->rcx, regs->rdx, regs->rbx, regs->rsp, regs->rbp, regs->rsi, regs->rdi,
+				      regs->r8, regs->r9, regs->r10, regs->r11, regs->r12, regs->r13, regs->r14, regs->r15 };
+	struct { uint8_t load[3], number[4], call[2]; } code;
+	int32_t number;
+
+	if (tracee_read(k, tid, regs->rip - sizeof(code), &code, sizeof(code)) || code.call[0] != 0xff ||
+	    (code.call[1] & 0xf8) != 0xd0)
+		return 0;
+	uint64_t low = values[code.call[1] & 7], high = values[8 + (code.call[1] & 7)];
+
+	if (code.number[3] == 0x41 && is_vsyscall_address(high))
+		return high;
+	if (is_vsyscall_address(low))
+		return low;
+	memcpy(&number, code.number, sizeof(number));
+	return code.call[1] == 0xd0 && !memcmp(code.load, "\x48\xc7\xc0", 3) && is_vsyscall_address((uint64_t)number) ?
+	       (uint64_t)number : 0;
+}
+
+void net_vsyscall_again(struct keeper *k, const struct task *task, struct user_regs_struct *regs)
+{
+	uint64_t back;
+
+	if (k->net < 0 || regs->rax != (uint64_t)-ERESTARTSYS || (int64_t)regs->orig_rax >= 0 ||
+	    tracee_read(k, task->tid, regs->rsp - sizeof(back), &back, sizeof(back)) || back != regs->rip)
+		return;
+	uint64_t called = vsyscall_called(k, task->tid, regs);
+
+	if (!called)
+		return;
+	regs->rip = called;
+	regs->rsp -= sizeof(back);
+	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
+}
+
 /* Nobody will see the result: the thread is traced by another tracer, or by none. */
 static void record_without_result(struct keeper *k, const struct task *task, const struct seccomp_notif *call)
 {
@@ -257,7 +301,9 @@ pid_t net_wait(struct keeper *k, pid_t tid, int *status)
 	pid_t got;
 
 	answer_watcher(k);
+	k->busy_ticks += now_tsc() - k->busy_since;
 	got = k->full_count ? wait_a_little(k, tid, status) : waitpid(tid, status, __WALL);
+	k->busy_since = now_tsc();
 	if (got < 0 && errno == ECHILD && tid < 0 && k->let_go && k->net >= 0) {
 		poll(NULL, 0, 1000); /* only tasks that were let go are left: until the watcher's signal */
 		errno = EINTR;

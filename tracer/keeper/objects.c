@@ -1,6 +1,7 @@
 #include "objects.h"
 #include <elf.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -57,6 +58,19 @@ static struct site_plan *plan_of(int fd)
 	return plan;
 }
 
+static char *name_of(int fd)
+{
+	char link[64], name[4097];
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t got = readlink(link, name, sizeof(name) - 1);
+
+	if (got < 0)
+		return NULL;
+	name[got] = 0;
+	return strdup(name);
+}
+
 static void learn(int fd, struct object *object)
 {
 	if (!read_segments(fd, object))
@@ -65,10 +79,15 @@ static void learn(int fd, struct object *object)
 	if (!object->plan)
 		return;
 	object->hot = calloc(object->plan->count + 1u, 1);
-	if (object->plan->count && object->hot)
+	object->written = calloc(object->plan->count + 1u, 1);
+	object->name = name_of(fd);
+	if (object->plan->count && object->hot && object->written) {
+		heat_open(&object->heat, object->plan);
 		return;
+	}
 	sites_destroy(object->plan);
 	free(object->hot);
+	free(object->written);
 	object->plan = NULL;
 }
 
@@ -116,4 +135,44 @@ uint32_t object_open(struct keeper *k, const char *file, uint64_t offset, uint64
 		return index;
 	}
 	return NO_INDEX;
+}
+
+_Static_assert(SITE_WHY_COUNT < CONTROL_REASONS, "a row for each reason, and one for the way that is not used here");
+
+/* Row 0 is for sites that could only be rewritten with the syscall itself. */
+static void count_sites(const struct object *object, struct control_sites *counts)
+{
+	counts->found = object->plan->count;
+	for (uint32_t i = 0; i < object->plan->count; i++) {
+		const struct site *site = &object->plan->sites[i];
+
+		if (object->written[i])
+			counts->rewritten++;
+		else if (rewrite_possible(site))
+			counts->unused++;
+		else
+			counts->left[site->form == SITE_LEFT ? site->why : 0].count++;
+	}
+	for (uint8_t why = 0; why < SITE_WHY_COUNT; why++)
+		snprintf(counts->left[why].why, sizeof(counts->left[why].why), "%s",
+			 why ? site_why_text(why) : "the syscall itself would have to go");
+}
+
+void objects_close(struct keeper *k)
+{
+	for (uint32_t i = 0; i < k->object_count; i++) {
+		struct object *object = &k->objects[i];
+		char payload[sizeof(struct control_sites) + 4200];
+		struct control_sites counts = { 0 };
+
+		if (!object->plan)
+			continue;
+		heat_close(&object->heat, object->plan);
+		count_sites(object, &counts);
+		memcpy(payload, &counts, sizeof(counts));
+		int name = snprintf(payload + sizeof(counts), sizeof(payload) - sizeof(counts), "%s", object->name ? object->name : "?");
+
+		send_control(k, (struct control){ .type = MSG_SITES, .pid = k->program, .tid = k->program }, payload,
+			     (uint32_t)sizeof(counts) + (uint32_t)name + 1, -1);
+	}
 }

@@ -102,6 +102,7 @@ static void on_entry(struct keeper *k, struct task *task, const struct __ptrace_
 		return;
 	for (int i = 0; i < 6; i++)
 		call.args[i] = info->entry.args[i];
+	note_filter(k, task, call.nr, call.args[0]);
 	record_begin(k, task, task->open, &call);
 	task->notified = false;
 	if (k->net < 0)

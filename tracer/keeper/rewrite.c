@@ -280,19 +280,27 @@ static void put_jump(struct edit *edit, const struct way *way, uint64_t base, ui
 		edit_put(edit, base + way->patch, hop, sizeof(hop));
 }
 
-static void put_site(struct edit *edit, const struct site *site, uint64_t base)
+bool rewrite_possible(const struct site *site)
+{
+	struct way way;
+
+	return way_of(site, &way);
+}
+
+static bool put_site(struct edit *edit, const struct site *site, uint64_t base)
 {
 	struct region *region = edit->region;
 	uint64_t address = region->start + (uint64_t)region->used * SLOT_BYTES;
 	struct way way;
 
 	if (region->used == REGION_SLOTS || !way_of(site, &way) || !is_original(edit, site, &way, base))
-		return;
+		return false;
 	if (edit->slot_count == EDIT_SLOTS)
 		edit_flush(edit);
 	fill_slot(edit->slots[edit->slot_count++], address, &way, base);
 	region->used++;
 	put_jump(edit, &way, base, address);
+	return true;
 }
 
 static struct edit *edit_open(struct keeper *k, pid_t tid, struct region *region)
@@ -310,15 +318,23 @@ static struct edit *edit_open(struct keeper *k, pid_t tid, struct region *region
 struct choice {
 	const struct text *text;
 	const struct object *object;
-	bool all; /* else those that were dispatched before in this session */
+	uint64_t program;
+	bool all; /* else those that the program used before; of a program that is new, those dispatched before in this session */
 };
+
+static bool is_hot(const struct choice *choice, uint32_t index)
+{
+	const struct object *object = choice->object;
+
+	return heat_knows(&object->heat, choice->program) ? heat_has(&object->heat, choice->program, index) : object->hot[index];
+}
 
 static const struct site *chosen(const struct choice *choice, uint32_t index)
 {
 	const struct site *site = &choice->object->plan->sites[index];
 	uint64_t base = choice->text->base;
 
-	return (choice->all || choice->object->hot[index]) && base + site->patch >= choice->text->start &&
+	return (choice->all || is_hot(choice, index)) && base + site->patch >= choice->text->start &&
 	       base + site->offset + SITE_SYSCALL_BYTES <= choice->text->end ? site : NULL;
 }
 
@@ -341,16 +357,17 @@ static void read_ahead(struct edit *edit, const struct choice *choice)
 
 static void rewrite_text(struct keeper *k, struct rewriting *rewriting, pid_t tid, const struct text *text, bool all)
 {
-	struct choice choice = { text, object_at(k, text->object), all };
+	struct object *object = object_at(k, text->object);
+	struct choice choice = { text, object, rewriting->program, all };
 	struct region *region = region_for(rewriting, text->start);
 	struct edit *edit = edit_open(k, tid, region);
 
 	if (!region)
 		return;
 	read_ahead(edit, &choice);
-	for (uint32_t i = 0; i < choice.object->plan->count; i++)
-		if (chosen(&choice, i))
-			put_site(edit, chosen(&choice, i), text->base);
+	for (uint32_t i = 0; i < object->plan->count; i++)
+		if (chosen(&choice, i) && put_site(edit, chosen(&choice, i), text->base))
+			object->written[i] = 1;
 	edit_flush(edit);
 }
 
@@ -400,12 +417,14 @@ void rewrite_dispatched(struct keeper *k, struct task *task, uint64_t address)
 	if (!site)
 		return;
 	object->hot[site - object->plan->sites] = 1;
+	heat_mark(&object->heat, space->rewriting.program, (uint32_t)(site - object->plan->sites));
 	struct region *region = region_for(&space->rewriting, text->start);
 
 	if (space->tasks - space->parked == 1 && !space->rewriting.crowded && region) {
 		struct edit *edit = edit_open(k, task->tid, region);
 
-		put_site(edit, site, text->base);
+		if (put_site(edit, site, text->base))
+			object->written[site - object->plan->sites] = 1;
 		edit_flush(edit);
 	}
 }

@@ -31,6 +31,7 @@ struct region {
 struct rewriting {
 	bool off;              /* something in the process forbids it */
 	bool loaded;           /* a dynamic loader maps its libraries. What a static program maps it may read as data (valgrind) */
+	uint64_t program;      /* heat_program() of the image */
 	bool crowded;          /* threads that are not traced may run in it */
 	uint32_t text_count;
 	struct text texts[TEXT_MAX];

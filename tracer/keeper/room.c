@@ -1,5 +1,6 @@
-/* Threads whose ring is full stay in the stop of their AGENT_CALL_FULL until the front has made room: they leave the
- * processor to it. Rings are looked at from the main loop, every ROOM_WAIT_NS while anyone waits. */
+/* Threads whose ring is full stay in a stop until the front has made room: they leave the processor to it. Rings are looked at
+ * from the main loop, every ROOM_WAIT_NS while anyone waits. It is not the stop of their AGENT_CALL_FULL: if the keeper were
+ * killed meanwhile, that would end with its signal, and they with it. */
 #include <sys/ptrace.h>
 #include "keeper.h"
 
@@ -15,8 +16,16 @@ static bool has_room(struct keeper *k, const struct task *task)
 	return used <= limit / 2 || used > RING_BYTES; /* or scribbled over */
 }
 
-bool room_wait(struct keeper *k, const struct task *task)
+void room_ask(struct keeper *k, struct task *task)
 {
+	task->wants_room = !has_room(k, task) && !ptrace(PTRACE_INTERRUPT, task->tid, 0, 0);
+}
+
+bool room_wait(struct keeper *k, struct task *task)
+{
+	if (!task->wants_room)
+		return false;
+	task->wants_room = false;
 	if (has_room(k, task) || k->full_count == sizeof(k->full) / sizeof(k->full[0]))
 		return false;
 	k->full[k->full_count++] = task->tid;
@@ -44,6 +53,10 @@ void room_give(struct keeper *k)
 
 void room_wait_no_more(struct keeper *k, pid_t tid)
 {
+	struct task *task = task_find(k, tid);
+
+	if (task)
+		task->wants_room = false;
 	for (uint32_t i = k->full_count; i-- > 0;)
 		if (k->full[i] == tid)
 			drop(k, i);

@@ -30,6 +30,8 @@ static void on_gone(struct keeper *k, struct task *task, int status)
 {
 	if (task->tid == k->program)
 		k->program_status = status;
+	if (task->in_syscall)
+		ptrace_path_notified(k, task); /* killed between its entry stop and the net: the call that it died in */
 	if (task->starting)
 		report_exec_failure(k);
 	else
@@ -53,7 +55,8 @@ static void on_event_stop(struct keeper *k, struct task *task, int sig)
 	net_vsyscall_returned(k, task);
 	leave_interrupted(k, task);
 	if (sig == SIGTRAP) {
-		resume(task, 0);
+		if (!room_wait(k, task))
+			resume(task, 0);
 		return;
 	}
 	send_control(k, (struct control){ .type = MSG_STOP, .pid = task->pid, .tid = task->tid, .value = sig }, NULL, 0, -1);
@@ -206,9 +209,17 @@ static void ignore_terminal_signals(void)
 		signal(ignored[i], SIG_IGN);
 }
 
+static void tell_end(struct keeper *k)
+{
+	const struct control_cost cost = { .keeper_ticks = k->busy_ticks };
+
+	objects_close(k);
+	send_control(k, (struct control){ .type = MSG_COST, .pid = k->program, .tid = k->program }, &cost, sizeof(cost), -1);
+}
+
 int keeper_run(const struct launch *launch)
 {
-	struct keeper k = { .launch = launch, .control = launch->control_fd, .net = -1 };
+	struct keeper k = { .launch = launch, .control = launch->control_fd, .net = -1, .busy_since = now_tsc() };
 
 	if (!allocate(&k))
 		return 1;
@@ -227,6 +238,7 @@ int keeper_run(const struct launch *launch)
 					   .slot = -1 }, "", 1, -1);
 	resume(task, 0);
 	loop(&k);
+	tell_end(&k);
 	send_control(&k, (struct control){ .type = MSG_FINISHED, .pid = k.program, .value = k.program_status }, NULL, 0, -1);
 	return 0;
 }

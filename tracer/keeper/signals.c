@@ -112,8 +112,9 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 	if (regs.rip == AGENT_EXPORT_KEEPER_AFTER) {
 		forced_replay(k, task);
 		answer_agent(k, task, &regs);
-		if (regs.rdi != AGENT_CALL_FULL || !room_wait(k, task))
-			resume(task, 0);
+		if (regs.rdi == AGENT_CALL_FULL)
+			room_ask(k, task);
+		resume(task, 0);
 		return;
 	}
 	if (info->si_arch != AUDIT_ARCH_X86_64) {
@@ -123,6 +124,7 @@ static void dispatch(struct keeper *k, struct task *task, const siginfo_t *info)
 	if (let_go_at_dispatch(k, task, &regs))
 		return;
 	forced_note(k, task, &regs);
+	note_filter(k, task, regs.rax, regs.rdi);
 	rewrite_dispatched(k, task, regs.rip - 2);
 	regs.rcx = regs.rip;
 	regs.r11 = CAUGHT_DISPATCH;
@@ -351,13 +353,15 @@ static int step_out(struct keeper *k, struct task *task, struct user_regs_struct
 	return err;
 }
 
-/* In the stub's first instructions: nothing but rsp and, later, rax differs from the program's. */
+/* In the stub's first instructions: nothing but rsp and, later, rax differs from the program's. (rcx and r11 are a syscall's.) */
 static void unenter(struct user_regs_struct *regs, const struct agent_frame *frame)
 {
 	if (regs->rip > AGENT_EXPORT_STUB)
 		regs->rsp = frame->rsp;
 	if (regs->rip >= AGENT_EXPORT_STUB_RAX)
 		regs->rax = frame->rax;
+	if (regs->rip >= AGENT_EXPORT_SITE_SWAPPED && regs->rip < AGENT_EXPORT_SITE_THERE)
+		regs->rcx = regs->r11;
 	regs->rip = regs->rcx - 2;
 	regs->orig_rax = (uint64_t)-1;
 }
@@ -429,7 +433,7 @@ static int leave_code(struct keeper *k, struct task *task, struct user_regs_stru
 		close_open_record(k, task, (int64_t)regs->rax);
 		program_registers(regs, &thread.frame);
 		regs->rip = thread.frame.rcx;
-	} else if (regs->rip < AGENT_EXPORT_STUB_SAVED) {
+	} else if (regs->rip >= AGENT_EXPORT_SITE && regs->rip < AGENT_EXPORT_STUB_SAVED) {
 		bool dispatched = regs->rip >= AGENT_EXPORT_STUB && regs->r11 == CAUGHT_DISPATCH;
 
 		unenter(regs, &thread.frame);
@@ -486,7 +490,10 @@ void leave_interrupted(struct keeper *k, struct task *task)
 {
 	struct user_regs_struct regs;
 
-	if (task->chunk != NO_INDEX && !ptrace(PTRACE_GETREGS, task->tid, 0, &regs) && was_interrupted(&regs))
+	if (ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
+		return;
+	net_vsyscall_again(k, task, &regs);
+	if (task->chunk != NO_INDEX && was_interrupted(&regs))
 		leave_code(k, task, &regs, NULL);
 }
 
@@ -509,6 +516,7 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 
 	if (ptrace(PTRACE_GETSIGINFO, tid, 0, &info) < 0 || ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
 		return;
+	net_vsyscall_again(k, task, &regs);
 	forced_sync(k, task);
 	if (in_agent(regs.rip) && (sig == SIGSYS || sig == SIGSEGV || sig == SIGBUS))
 		forced_rewind(k, task);

@@ -38,7 +38,7 @@ _Static_assert(CHUNK_THREADS + ARENA_BYTES <= CHUNK_STRIDE, "a chunk fits its st
 /* What the agent asks of the keeper: a dispatched syscall of its own, rdi = enum agent_call. */
 enum agent_call {
 	AGENT_CALL_MAPPED = 1, /* file text was mapped: rsi address, rdx length, r10 fd, r8 file offset */
-	AGENT_CALL_FULL,       /* the ring is full for long: gives the processor away without a syscall of the program's */
+	AGENT_CALL_FULL,       /* the ring is full for long: gives the processor away */
 };
 
 /* The program's registers at the syscall, as it would see them after it, except rax (the number). */
@@ -76,6 +76,7 @@ struct agent_thread {
 	struct agent_vdso vdso;   /* 592 */
 	uint64_t gadget_sp;       /* 680: the agent's stack pointer while the call is made on the program's */
 	uint64_t plain_resume;    /* 688: where a call that is not recorded goes on */
+	uint64_t calls;           /* so far */
 	uint64_t forced_blocked;  /* which of FORCED_SIGNALS the program blocks: written by keeper and agent */
 };
 _Static_assert(__builtin_offsetof(struct agent_thread, frame) == 32, "entry.S");
@@ -117,7 +118,7 @@ struct agent_config {
 	uint32_t vdso;   /* record what the vDSO answers */
 	uint64_t regions[REGION_MAX]; /* where trampolines lie; 0: unused */
 	uint32_t filtered;            /* `choice` counts, and threads' `entry` is agent_export_filter */
-	uint32_t pad;
+	uint32_t own_filter;          /* a seccomp filter of the program's is there, or about to be: no call of ours is harmless */
 	struct agent_choice choice;
 };
 _Static_assert(__builtin_offsetof(struct agent_config, choice) == 56, "entry.S");

@@ -19,6 +19,8 @@ enum control_type {
 	MSG_STOP,       /* group-stop of tid; value = signal */
 	MSG_EXITED,     /* tid is gone; value = wait status */
 	MSG_NOTE,       /* payload: text for the user */
+	MSG_SITES,      /* at the end: the syscall sites of a file that processes mapped. Payload: struct control_sites + path */
+	MSG_COST,       /* at the end, after all MSG_EXITED: payload struct control_cost; the front adds the agent's */
 	MSG_FAILED,     /* the program could not be started: value = errno, aux = enum start_failure, payload: what failed */
 	MSG_FINISHED,   /* no tracees left; value = wait status of the program */
 };
@@ -37,6 +39,17 @@ struct control {
 	uint32_t reserved;
 };
 _Static_assert(sizeof(struct control) == 48, "struct control is part of the wire format");
+
+#define CONTROL_REASONS 16u
+struct control_sites {
+	uint32_t found, rewritten, unused; /* rewritten in some process; never dispatched, so left as they were */
+	struct { uint32_t count; char why[60]; } left[CONTROL_REASONS]; /* count 0: no row */
+};
+/* Ticks of the TSC. */
+struct control_cost {
+	uint64_t keeper_ticks;             /* busy, not waiting */
+	uint64_t agent_ticks, agent_calls; /* what some calls cost in the agent, beside the call itself; and how many */
+};
 
 struct control_map { uint64_t start, end, offset; /* then the path, NUL-terminated; "" for anonymous */ };
 

@@ -9,6 +9,7 @@
 #ifndef VTRACE_WIRE_RING_H
 #define VTRACE_WIRE_RING_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include "record.h"
 
@@ -26,8 +27,9 @@ struct ring_head {
 	int32_t tid;
 	uint64_t lost;             /* records dropped because the front is gone */
 	_Atomic uint32_t selector; /* user dispatch's: RING_DISPATCH, or 0 when nobody is there to take the SIGSYS stops */
-	uint32_t pad2;
-	uint64_t pad0[3];
+	uint32_t own_samples;      /* agent: calls whose cost was measured */
+	uint64_t own_ticks;        /* agent: TSC ticks spent in those beside the calls themselves */
+	uint64_t pad0[2];
 	_Atomic uint64_t tail;     /* written by the front */
 	_Atomic uint32_t abandoned; /* set by the keeper when the front has died: write nothing more */
 	uint32_t limit;            /* bytes that may be in use, at least RECORD_MAX; 0: RING_BYTES */
@@ -46,8 +48,8 @@ static inline struct ring_head *arena_ring(void *arena, uint32_t slot)
 /* Without a reader nobody waits for room, and nothing need be dispatched any more: the seccomp net still answers. */
 static inline void ring_set_reader(struct ring_head *ring, int there)
 {
-	__atomic_store_n(&ring->abandoned, !there, __ATOMIC_RELAXED);
-	__atomic_store_n(&ring->selector, there ? RING_DISPATCH : 0, __ATOMIC_RELAXED);
+	atomic_store_explicit(&ring->abandoned, !there, memory_order_relaxed);
+	atomic_store_explicit(&ring->selector, there ? RING_DISPATCH : 0, memory_order_relaxed);
 }
 
 static inline char *ring_data(struct ring_head *ring)
