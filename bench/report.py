@@ -142,10 +142,14 @@ def sites(results):
     return 100 * min(found) if found else None
 
 
-def added_ns(rival):
+def best(cell):
+    return min((run["best"] for run in cell["runs"]), default=None) if cell else None
+
+
+def added_ns(rival, pick):
     def value(results):
         cells = results["workloads"].get("inside", {})
-        native, traced = median(cells.get("native")), median(cells.get(rival))
+        native, traced = pick(cells.get("native")), pick(cells.get(rival))
         return (traced - native) * 1e9 if native and traced else None
     return value
 
@@ -154,6 +158,10 @@ def memory(results):
     found = [run["memory_kib"] / 1024 for cells in results["workloads"].values()
              for rival, cell in cells.items() if rival in ("text", "json", "record", "summary") for run in cell["runs"]]
     return max(found) if found else None
+
+
+def nanoseconds(value):
+    return "%.0f ns" % value
 
 
 def times(value):
@@ -169,8 +177,10 @@ def millions(value):
 
 
 TARGETS = [
-    Target("getppid, in-process cost over native, without the net", 60, added_ns("record_no_net"), lambda ns: "%.0f ns" % ns),
-    Target("the same with the net", 120, added_ns("record"), lambda ns: "%.0f ns" % ns),
+    Target("getppid, in-process cost over native, without the net: medians", 60, added_ns("record_no_net", median), nanoseconds),
+    Target("the same, best bursts", 60, added_ns("record_no_net", best), nanoseconds),
+    Target("getppid, in-process cost with the net: medians", 120, added_ns("record", median), nanoseconds),
+    Target("the same, best bursts", 120, added_ns("record", best), nanoseconds),
     Target("`dd bs=1`, text", 1.5, slower("dd"), times),
     Target("`dd bs=1`, JSON", 2, slower("dd", "json"), times),
     Target("`dd bs=1`, record", 1.4, slower("dd", "record"), times),

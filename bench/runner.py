@@ -129,10 +129,11 @@ class Bench:
         try:
             if workload.server:
                 done, cost = self.serve(place, workload.server, argv, count)
+                best = cost
             else:
-                done, cost = self.command(argv, workload, count)
+                done, cost, best = self.command(argv, workload, count)
             facts = {} if done.status is None else rival.count(self, out)
-            return {"seconds": done.seconds, "cost": cost, "cpu_seconds": done.cpu_seconds,
+            return {"seconds": done.seconds, "cost": cost, "best": best, "cpu_seconds": done.cpu_seconds,
                     "memory_kib": done.memory_kib, **facts}
         finally:
             kill_children()
@@ -141,12 +142,15 @@ class Bench:
                     os.unlink(os.path.join(self.scratch, name))
 
     def command(self, argv, workload, count):
+        """(Done, cost of a unit, the best cost seen within the run)"""
         done = Command(argv, os.path.join(self.scratch, "log"), self.env).finish(self.limit)
         if done.status is None:
             raise Failed("not done after %d s" % self.limit)
         if done.status != 0:
             raise Failed("status %d: %s" % (done.status, done.output[-200:].strip()))
-        return done, float(done.output.split()[0]) / 1e9 if workload.printed else done.seconds / count
+        if not workload.printed:
+            return done, done.seconds / count, done.seconds / count
+        return done, *(float(word) / 1e9 for word in done.output.split()[:2])
 
     def serve(self, place, server, argv, count):
         traced = Command(argv, os.path.join(self.scratch, "log"), self.env)

@@ -196,8 +196,8 @@ WORKLOADS = {
         "`getppid` loop", Counts(300000, 30000, 1000000, 20000), 5, 3,
         lambda place, count: [place.program("getppid"), "1", str(count)], certain=1),
     "inside": Workload(
-        "`getppid`, in-process cost, bursts of 250", Counts(100, 100, 400, 20), 5, 3,
-        lambda place, count: [place.program("getppid"), str(count), "250"], certain=250, printed=True,
+        "`getppid`, in-process cost, bursts of 100", Counts(100, 100, 400, 20), 5, 3,
+        lambda place, count: [place.program("getppid"), str(count), "100"], certain=150, printed=True,
         only=("native", "text", "text_no_net", "record", "record_no_net", "filtered", "floor")),
     "dd": Workload(
         "`dd bs=1`", Counts(300000, 30000, 500000, 10000), 5, 3,
