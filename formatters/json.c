@@ -6,7 +6,7 @@
 
 /* Texts that most events share are made once. Each cache is as large as stands here; the texts are small. */
 #define NUMBERS 1024
-#define ORIGINS 64 /* a power of two */
+#define ORIGINS 256 /* a power of two */
 enum { HEAD_NAME = 6, HEADS };
 struct heads { struct buf texts[HEADS]; };
 /* Where a call comes from: all that put_origin() looks at. */
@@ -17,6 +17,8 @@ struct origin {
 	uint32_t raw, caught, kind, unused;
 };
 
+struct known_origin { struct origin origin; struct buf text; };
+
 struct formatter {
 	FILE *out;
 	struct format_options options;
@@ -25,7 +27,7 @@ struct formatter {
 	bool document;
 	uint64_t count;
 	struct heads *heads[NUMBERS];      /* by number: what stands before each argument's value, and before all of them */
-	struct { struct origin origin; struct buf text; } origins[ORIGINS];
+	struct known_origin origins[ORIGINS];
 	struct buf thread;                 /* of the last event: pid, tid, comm */
 	int32_t pid, tid;
 	const char *comm;
@@ -260,14 +262,20 @@ static void put_known_origin(struct formatter *f, const struct event *event)
 	const struct record *rec = event->record;
 	const struct origin origin = { event->site, event->caller, event->via, rec->site, rec->caller, event->raw, rec->caught,
 				       rec->kind, 0 };
-	struct buf *text = &f->origins[place_of(&origin)].text;
+	struct known_origin *known = &f->origins[place_of(&origin)], *other = &f->origins[place_of(&origin) ^ 1];
 
-	if (!text->len || memcmp(&origin, &f->origins[place_of(&origin)].origin, sizeof(origin))) {
-		f->origins[place_of(&origin)].origin = origin;
-		text->len = 0;
-		put_origin(text, event);
+	if (memcmp(&origin, &known->origin, sizeof(origin)) && other->text.len && !memcmp(&origin, &other->origin, sizeof(origin)))
+		known = other;
+	else if (!known->text.len || memcmp(&origin, &known->origin, sizeof(origin))) {
+		struct known_origin older = *known; /* two that meet in a place live side by side */
+
+		*known = *other;
+		*other = older;
+		known->origin = origin;
+		known->text.len = 0;
+		put_origin(&known->text, event);
 	}
-	buf_add(&f->line, text->data, text->len);
+	buf_add(&f->line, known->text.data, known->text.len);
 }
 
 /* ,"pid":7,"tid":8,"comm":"sh" */

@@ -145,6 +145,18 @@ static void json_hex(struct buf *out, uint64_t number)
 	buf_putc(out, '"');
 }
 
+/* As "0%03llo". */
+static void json_octal(struct buf *out, uint64_t number)
+{
+	char digits[22], *at = digits + sizeof(digits);
+
+	for (int i = 0; i < 3 || number; i++, number >>= 3)
+		*--at = (char)('0' + (number & 7));
+	buf_puts(out, "\"0");
+	buf_add(out, at, (size_t)(digits + sizeof(digits) - at));
+	buf_putc(out, '"');
+}
+
 static void json_flags(struct buf *out, const struct value *value)
 {
 	unsigned long long rest = value->number;
@@ -241,7 +253,7 @@ void render_json(struct buf *out, const struct value *value)
 		buf_putc(out, '"');
 		break;
 	case VALUE_HEX: json_hex(out, number); break;
-	case VALUE_OCTAL: buf_printf(out, "\"0%03llo\"", number); break;
+	case VALUE_OCTAL: json_octal(out, number); break;
 	case VALUE_ADDR:
 	case VALUE_FAULT:
 		if (value->type == VALUE_ADDR && !number) {

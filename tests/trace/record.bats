@@ -151,7 +151,7 @@ PY
 	/usr/bin/python3 - "$VTRACE" <<'PY'
 import os, subprocess, sys
 os.mkfifo("up"), os.mkfifo("go"), os.mkfifo("done")
-program = """i=0; while [ $i -lt 300 ]; do cat /etc/passwd >/dev/null; i=$((i+1)); echo $i >count; [ $i = 100 ] && echo up >up; done
+program = """i=0; while [ $i -lt 80 ]; do cat /etc/passwd >/dev/null; i=$((i+1)); echo $i >count; [ $i = 40 ] && echo up >up; done
 echo fine >done"""
 child = subprocess.Popen([sys.argv[1], "record", "-f", "-o", "t.vtr", "sh", "-c", program])
 open("up").read()
@@ -163,5 +163,5 @@ PY
 	one_line err
 	valid t.json
 	jq -e '.footer.complete == false and (.events | length > 100)' t.json
-	[ "$(grep -c 'exited with 0' t.txt)" -ge 10 ]
+	[ "$(grep -c 'exited with 0' t.txt)" -ge 5 ]
 }

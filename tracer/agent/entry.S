@@ -41,9 +41,18 @@
 	.section .text.entry, "ax"
 
 /* `entry` when filters exclude syscalls: what nobody asks for is made at once. No instruction before the call may change a flag,
- * and only rcx and r11 are free. */
+ * and only rcx and r11 are free. The first lines are agent_export_site's, see there. */
 	.globl agent_export_filter
 agent_export_filter:
+	movq %gs:T_RING, %r11
+	movl RING_SELECTOR(%r11), %r11d
+	xchgq %rcx, %r11
+	.globl agent_export_filter_swapped
+agent_export_filter_swapped:
+	jrcxz 2f
+	movq %r11, %rcx
+	.globl agent_export_filter_there
+agent_export_filter_there:
 	movq %rcx, %gs:T_PLAIN_RESUME
 	.globl agent_export_filter_kept
 agent_export_filter_kept:
@@ -64,7 +73,8 @@ agent_export_filter_after:
 	.globl agent_export_filter_end
 agent_export_filter_end:
 
-1:	movq %r11, %rcx
+1:
+2:	movq %r11, %rcx
 /* `entry` of threads that are not traced: the site's own syscall instruction is made. */
 	.globl agent_export_plain
 agent_export_plain:

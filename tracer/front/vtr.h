@@ -84,22 +84,31 @@ _Static_assert(sizeof(struct record) == 120 && sizeof(struct piece) == 32 && siz
 _Static_assert(MSG_THREAD == 2 && MSG_EXEC == 3 && MSG_MAP == 6 && MSG_SIGNAL == 8 && MSG_STOP == 9 && MSG_EXITED == 10 &&
 	       MSG_NOTE == 11 && BIRTH_START == 1 && BIRTH_ATTACH == 5, "these are VTR_VERSION 1");
 
+#define VTR_CHECK_FACTOR 0x9e3779b97f4a7c15ull
+
+static inline uint64_t vtr_check_word(uint64_t sum, const char *at)
+{
+	uint64_t word;
+
+	__builtin_memcpy(&word, at, 8);
+	sum = (sum ^ word) * VTR_CHECK_FACTOR;
+	return sum ^ sum >> 32;
+}
+
 /* Not cryptographic: tells damage. Word i goes into sum i % 4, so that four multiplications run at once. `bytes` is a
  * multiple of 8. */
 static inline uint64_t vtr_check(const void *data, uint64_t bytes)
 {
-	const char *at = data;
-	uint64_t sums[4] = { bytes, 1, 2, 3 }, word;
+	const char *at = data, *end = at + bytes;
+	uint64_t sums[4] = { bytes, 1, 2, 3 };
 
-	for (uint64_t i = 0; i < bytes; i += 8) {
-		uint64_t *sum = &sums[i / 8 % 4];
-
-		__builtin_memcpy(&word, at + i, 8);
-		*sum = (*sum ^ word) * 0x9e3779b97f4a7c15ull;
-		*sum ^= *sum >> 32;
-	}
+	for (; end - at >= 32; at += 32)
+		for (int i = 0; i < 4; i++)
+			sums[i] = vtr_check_word(sums[i], at + 8 * i);
+	for (int i = 0; at < end; at += 8, i++)
+		sums[i] = vtr_check_word(sums[i], at);
 	for (int i = 1; i < 4; i++)
-		sums[0] = (sums[0] ^ sums[i]) * 0x9e3779b97f4a7c15ull;
+		sums[0] = (sums[0] ^ sums[i]) * VTR_CHECK_FACTOR;
 	return sums[0] ^ sums[0] >> 32;
 }
 

@@ -409,7 +409,7 @@ static int leave_filter(struct keeper *k, struct task *task, struct user_regs_st
 	bool made = regs->rip >= AGENT_EXPORT_FILTER_AFTER;
 
 	if (regs->rip < AGENT_EXPORT_FILTER_KEPT)
-		resume = regs->rcx;
+		resume = regs->rip >= AGENT_EXPORT_FILTER_SWAPPED && regs->rip < AGENT_EXPORT_FILTER_THERE ? regs->r11 : regs->rcx;
 	if (was_interrupted(regs))
 		forced_interrupted(k, task, &frame);
 	else
