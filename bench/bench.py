@@ -66,7 +66,7 @@ def measure(options):
     results = {"command": "bench/run " + shlex.join(sys.argv[1:]), "machine": machine(), "started": time.strftime("%Y-%m-%d %H:%M"),
                "load_before": os.getloadavg(), "workloads": {}}
     start = time.monotonic()
-    bench = runner.Bench(os.path.abspath(options.vtrace), 60 if options.size != "long" else 3600)
+    bench = runner.Bench(os.path.abspath(options.vtrace), 100 if options.size != "long" else 3600)
     try:
         for name in names:
             cells = runner.measure(bench, name, workloads.WORKLOADS[name], options.rivals.split(","), options.size, say)

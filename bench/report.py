@@ -223,6 +223,6 @@ def caption(results):
 def report(results):
     parts = [caption(results),
              "Native: the median. Others: **the median's ratio to it** (the least and the greatest run's). Two counts: the second is of "
-             "`perf trace`, `strace -f` and ptrace's floor, whose ratios are per call.\n",
+             "`strace -f` and ptrace's floor, whose ratios are per call.\n",
              ratios(results), events_table(results), targets(results)]
     return "\n".join(part for part in parts if part) + notes(results)

@@ -6,8 +6,10 @@ import subprocess
 
 # prefix(tools, out, rare): the command before the program's; `out` is the file to write.
 # count(tools, out): {"events": system calls reported, "lost": those the tool says it lost (None: it does not say)}.
-# slow: gets fewer units and rounds. extra: only run where a workload asks for it. full: reports every call.
-Rival = collections.namedtuple("Rival", "title prefix count suffix slow extra full needs", defaults=("", False, False, True, ""))
+# slow: gets fewer units and rounds. whole: all units, in one round: whether it loses events shows only then.
+# extra: only run where a workload asks for it. full: reports every call. needs: the program that must be there.
+Rival = collections.namedtuple("Rival", "title prefix count suffix slow whole extra full needs",
+                               defaults=("", False, False, False, True, ""))
 # vtrace: the binary measured. floor: ptrace_floor.
 Tools = collections.namedtuple("Tools", "vtrace floor")
 
@@ -90,6 +92,6 @@ RIVALS = {
                              lambda tools, out, rare: ["strace", "-f", "--seccomp-bpf", "-e", "trace=" + rare, "-o", out],
                              text_lines, full=False, needs="strace"),
     "floor": Rival("ptrace's floor", lambda tools, out, rare: [tools.floor, out], number, slow=True),
-    "perf": Rival("`perf trace`", lambda tools, out, rare: ["perf", "trace", "-o", out, "--"], perf_lines, slow=True, needs="perf"),
+    "perf": Rival("`perf trace`", lambda tools, out, rare: ["perf", "trace", "-o", out, "--"], perf_lines, whole=True, needs="perf"),
     "strace": Rival("`strace -f`", lambda tools, out, rare: ["strace", "-f", "-o", out], text_lines, slow=True, needs="strace"),
 }

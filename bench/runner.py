@@ -188,7 +188,9 @@ class Cell:
         counts = workload.counts
         self.rival = rival
         self.count = getattr(counts, column) if column != "default" else counts.slow if rival.slow else counts.default
-        self.rounds = 1 if column == "quick" else workload.slow_rounds if rival.slow else workload.rounds
+        self.rounds = workload.slow_rounds if rival.slow or rival.whole else workload.rounds
+        if column == "quick" or rival.whole and counts.slow < counts.default:
+            self.rounds = 1
         self.runs, self.note = [], None
         missing = missing_program(rival.needs)
         if missing:
