@@ -12,7 +12,7 @@
 #include "cache.h"
 
 #define CACHE_MAGIC "vtsites"
-#define HEAT_MAGIC "vtheat1"
+#define HEAT_MAGIC "vtheat2"
 #define PLAN_SUFFIX ".sites"
 #define HEAT_SUFFIX ".heat"
 #define CACHE_LAYOUT 1   /* of the file */

@@ -105,3 +105,12 @@ int main(void) { printf("%ld\n", ptrace(PTRACE_TRACEME, 0, 0, 0)); return 0; }'
 	[ "$status" = 2 ]
 	matches "$output" "unknown layer 'nets'"
 }
+
+@test "where the keeper can have no second thread, it answers the net itself" {
+	echo 'int pthread_create(void *a, void *b, void *c, void *d) { return 11; /* EAGAIN */ }' |
+		gcc -shared -fPIC -Wno-builtin-declaration-mismatch -x c - -o no_thread.so
+	LD_PRELOAD=$PWD/no_thread.so run -0 "$VTRACE" -f -E LD_PRELOAD -o t.json "$TORTURE/ptrace_own"
+	[ "$output" = "ptrace_own: ok" ]
+	valid t.json
+	jq -e '.footer.complete and .footer.calls.net > 20' t.json
+}

@@ -1,5 +1,5 @@
 /* Which sites of an object each program uses, remembered across sessions: they are rewritten when the object is mapped, so that a
- * short program need not be stopped once for each. Direct-mapped by program, so the file on disk has a fixed size. */
+ * short program need not be stopped once for each. A fixed number of programs, so the file on disk has a fixed size. */
 #ifndef VTRACE_KEEPER_HEAT_H
 #define VTRACE_KEEPER_HEAT_H
 
@@ -8,6 +8,7 @@
 #include "../../sites/plan.h"
 
 #define HEAT_PROGRAMS 256u
+#define HEAT_WAYS 4u /* rows a program may have: when all are taken, one is lost */
 #define HEAT_SITES_MAX 4096u /* objects with more are not remembered */
 
 struct heat {

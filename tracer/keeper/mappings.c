@@ -42,7 +42,7 @@ void tell_image_maps(struct keeper *k, struct task *task)
 		struct control_map map;
 
 		if (sscanf(line, "%lx-%lx %7s %lx %*s %*s %4099[^\n]", &map.start, &map.end, mode, &map.offset, name) < 4 ||
-		    mode[2] != 'x')
+		    mode[2] != 'x' || !name[0]) /* without a name: the agent's own */
 			continue;
 		send_map(k, task, map, name);
 		if (task->chunk == NO_INDEX || name[0] != '/' || mode[3] != 'p')

@@ -90,22 +90,24 @@ void net_open(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-static int start_watcher(int listener)
+/* Where there can be no thread (RLIMIT_NPROC), watcher.tracer stays 0, and the tracer itself polls. */
+static void start_watcher(int listener)
 {
 	sigset_t all, before;
 	pthread_t thread;
 
-	watcher.tracer = (pid_t)syscall(SYS_gettid);
 	watcher.listener = listener;
+	watcher.tracer = (pid_t)syscall(SYS_gettid);
 	sem_init(&watcher.seen_to, 0, 0);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before); /* what is sent to the keeper is the tracer's */
 	int err = pthread_create(&thread, NULL, watch, NULL);
 
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!err)
+	if (err)
+		watcher.tracer = 0;
+	else
 		pthread_detach(thread);
-	return -err;
 }
 
 int net_adopt(struct keeper *k, pid_t pid, int fd)
@@ -121,7 +123,8 @@ int net_adopt(struct keeper *k, pid_t pid, int fd)
 		return -err;
 	/* The front holds a second reference: without any, the kernel answers ENOSYS to what the net catches. */
 	send_control(k, (struct control){ .type = MSG_NET, .pid = pid, .tid = pid }, NULL, 0, k->net);
-	return start_watcher(k->net);
+	start_watcher(k->net);
+	return 0;
 }
 
 void net_missing(struct keeper *k, const struct task *task)
@@ -261,6 +264,13 @@ static void answer(struct keeper *k, const struct seccomp_notif *call)
 	ioctl(k->net, SECCOMP_IOCTL_NOTIF_SEND, &go_on);
 }
 
+/* The last task under the filter is gone. */
+static void close_net(struct keeper *k)
+{
+	close(k->net);
+	k->net = -1;
+}
+
 static void answer_watcher(struct keeper *k)
 {
 	enum watched has = watcher.has;
@@ -268,26 +278,41 @@ static void answer_watcher(struct keeper *k)
 	if (has == WATCH_NOTHING)
 		return;
 	watcher.has = WATCH_NOTHING;
-	if (has == WATCH_CALL) {
+	if (has == WATCH_CALL)
 		answer(k, &watcher.call);
-	} else {
-		close(k->net);
-		k->net = -1;
-	}
+	else
+		close_net(k);
 	sem_post(&watcher.seen_to);
 }
 
-/* Threads wait for room in their rings: a look at those is due soon. */
-static pid_t wait_a_little(struct keeper *k, pid_t tid, int *status)
+static void answer_polled(struct keeper *k, short events)
+{
+	struct seccomp_notif call = { 0 };
+
+	if (!(events & POLLIN))
+		close_net(k);
+	else if (!ioctl(k->net, SECCOMP_IOCTL_NOTIF_RECV, &call))
+		answer(k, &call);
+}
+
+static bool polls_itself(const struct keeper *k)
+{
+	return k->net >= 0 && !watcher.tracer;
+}
+
+/* Where waitpid alone will not do: threads wait for room in their rings, and a look at those is due soon; or there is no watcher. */
+static pid_t wait_polling(struct keeper *k, pid_t tid, int *status)
 {
 	const struct timespec soon = { .tv_nsec = ROOM_WAIT_NS };
+	struct pollfd listener = { .fd = polls_itself(k) ? k->net : -1, .events = POLLIN };
 	sigset_t none;
 	pid_t got = waitpid(tid, status, __WALL | WNOHANG);
 
 	if (got)
 		return got;
 	sigemptyset(&none);
-	ppoll(NULL, 0, &soon, &none);
+	if (ppoll(&listener, 1, k->full_count ? &soon : NULL, &none) > 0)
+		answer_polled(k, listener.revents);
 	answer_watcher(k);
 	got = waitpid(tid, status, __WALL | WNOHANG);
 	if (got)
@@ -302,10 +327,14 @@ pid_t net_wait(struct keeper *k, pid_t tid, int *status)
 
 	answer_watcher(k);
 	k->busy_ticks += now_tsc() - k->busy_since;
-	got = k->full_count ? wait_a_little(k, tid, status) : waitpid(tid, status, __WALL);
+	got = k->full_count || polls_itself(k) ? wait_polling(k, tid, status) : waitpid(tid, status, __WALL);
 	k->busy_since = now_tsc();
 	if (got < 0 && errno == ECHILD && tid < 0 && k->let_go && k->net >= 0) {
-		poll(NULL, 0, 1000); /* only tasks that were let go are left: until the watcher's signal */
+		/* only tasks that were let go are left: until the watcher's signal */
+		struct pollfd listener = { .fd = polls_itself(k) ? k->net : -1, .events = POLLIN };
+
+		if (poll(&listener, 1, 1000) > 0)
+			answer_polled(k, listener.revents);
 		errno = EINTR;
 	}
 	return got;

@@ -319,6 +319,7 @@ struct choice {
 	const struct text *text;
 	const struct object *object;
 	uint64_t program;
+	bool known; /* the program was seen with this object before */
 	bool all; /* else those that the program used before; of a program that is new, those dispatched before in this session */
 };
 
@@ -326,7 +327,7 @@ static bool is_hot(const struct choice *choice, uint32_t index)
 {
 	const struct object *object = choice->object;
 
-	return heat_knows(&object->heat, choice->program) ? heat_has(&object->heat, choice->program, index) : object->hot[index];
+	return choice->known ? heat_has(&object->heat, choice->program, index) : object->hot[index];
 }
 
 static const struct site *chosen(const struct choice *choice, uint32_t index)
@@ -358,7 +359,7 @@ static void read_ahead(struct edit *edit, const struct choice *choice)
 static void rewrite_text(struct keeper *k, struct rewriting *rewriting, pid_t tid, const struct text *text, bool all)
 {
 	struct object *object = object_at(k, text->object);
-	struct choice choice = { text, object, rewriting->program, all };
+	struct choice choice = { text, object, rewriting->program, heat_knows(&object->heat, rewriting->program), all };
 	struct region *region = region_for(rewriting, text->start);
 	struct edit *edit = edit_open(k, tid, region);
 
@@ -366,8 +367,11 @@ static void rewrite_text(struct keeper *k, struct rewriting *rewriting, pid_t ti
 		return;
 	read_ahead(edit, &choice);
 	for (uint32_t i = 0; i < object->plan->count; i++)
-		if (chosen(&choice, i) && put_site(edit, chosen(&choice, i), text->base))
+		if (chosen(&choice, i) && put_site(edit, chosen(&choice, i), text->base)) {
 			object->written[i] = 1;
+			if (!all) /* it will not be dispatched, so this is how it is remembered */
+				heat_mark(&object->heat, rewriting->program, i);
+		}
 	edit_flush(edit);
 }
 
