@@ -23,7 +23,8 @@ enum event_type {
 };
 enum call_state {
 	CALL_DONE, CALL_UNFINISHED /* thread died in it: "= ?" */, CALL_INTERRUPTED /* ERESTART* */, CALL_DETACHED,
-	CALL_UNAVAILABLE /* it ended, but nobody saw its result */
+	CALL_UNAVAILABLE, /* it ended, but nobody saw its result */
+	CALL_NOT_MADE    /* a signal came just before it was made: no event, only its ENTER may have been seen */
 };
 enum raw_state { RAW_NO, RAW_YES, RAW_UNKNOWN };
 

@@ -62,7 +62,7 @@ void flow_open(struct drain *drain, struct flow *flow, struct record *record)
 	/* The record of a call that an exec or an end closed stays open in its ring. */
 	if (flow->closed_since && flow->closed_since == record->start_tsc)
 		return;
-	flow_close(drain, flow, CALL_UNFINISHED, record->start_tsc);
+	flow_close(drain, flow, CALL_NOT_MADE, record->start_tsc);
 	flow->open = begin(drain, flow, record);
 }
 
@@ -88,8 +88,8 @@ void flow_complete(struct drain *drain, struct flow *flow, struct record *record
 	if (call && call->record->start_tsc == record->start_tsc) {
 		call_renew(call, record);
 		flow->open = NULL;
-	} else {
-		flow_close(drain, flow, CALL_UNFINISHED, record->start_tsc);
+	} else { /* what was open, if anything, was taken back: the keeper's abandon_record */
+		flow_close(drain, flow, CALL_NOT_MADE, record->start_tsc);
 		call = begin(drain, flow, record);
 	}
 	flow->open_since = 0;

@@ -63,6 +63,8 @@ bool filter_shows_result(const struct filter *filter, const struct record *recor
 		return filter->status & STATUS_UNFINISHED;
 	case CALL_DETACHED:
 		return filter->status & STATUS_DETACHED;
+	case CALL_NOT_MADE:
+		return false;
 	case CALL_UNAVAILABLE:
 		return filter->status & STATUS_UNAVAILABLE;
 	case CALL_DONE:

@@ -149,7 +149,7 @@ static void report_exit(struct replay *replay, struct call *call, uint64_t tsc)
 
 static bool state_known(uint8_t state)
 {
-	return state <= CALL_UNAVAILABLE;
+	return state <= CALL_NOT_MADE;
 }
 
 static bool on_call(struct replay *replay, const struct vtr_entry *entry, const char *payload, size_t bytes)
