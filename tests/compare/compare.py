@@ -114,7 +114,8 @@ NEW_PROCESS = {"clone", "clone3", "fork", "vfork"}
 # In these, numbers that are pids of the trace are pids.
 PID_CALLS = NEW_PROCESS | {
     "wait4", "waitid", "getpid", "gettid", "getppid", "getpgrp", "getpgid", "getsid", "setsid", "setpgid",
-    "set_tid_address", "kill", "tkill", "tgkill", "prlimit64", "sched_getaffinity", "pidfd_open", "ioctl"}
+    "set_tid_address", "kill", "tkill", "tgkill", "pidfd_open", "ioctl"}
+FIRST_IS_PID = {"prlimit64", "sched_getaffinity"} # what follows are limits and sizes, which may be equal to a pid of the trace
 PID_RESULTS = {"getpid", "gettid", "getppid", "getpgrp", "getpgid", "getsid", "set_tid_address"}
 READS = {"read", "pread64", "getdents64"}
 # Threads that run at once: how often these are called is the scheduler's choice (lock contention, malloc arenas).
@@ -270,6 +271,8 @@ class Trace:
                 name, args = (resuming[1] if resuming else name), "..."
             if name in PID_CALLS:
                 args, result = pids(args), pids(result)
+            if name in FIRST_IS_PID:
+                args = re.sub(r"^\d+", lambda m: pids(m[0]), args)
             if name in PID_RESULTS and re.match(r"\d+$", result):
                 result = "PID"
             args, result = self.varying(files, name, args, result)

@@ -19,8 +19,7 @@
 #define SAMPLE_FIRST 16u
 #define SPINS_MAX 1000u /* some ten microseconds */
 #define MOMENTS_MAX 10000u /* more than a second */
-#define NR_FUTEX 202
-#define FUTEX_WAIT 0
+#define NR_PPOLL 271
 #define SIGFRAME_RAX 144 /* offset of rax in the ucontext that rt_sigreturn finds at the stack pointer */
 
 extern long agent_gadget(void);
@@ -30,8 +29,6 @@ extern void agent_call_keeper(long what, long a, long b, long c, long d);
 extern uint64_t agent_copy(void *to, uint64_t from, uint64_t bytes);
 uint64_t agent_syscall(struct agent_thread *thread);
 void agent_vdso_record(struct agent_thread *thread);
-
-static const struct { int64_t seconds, nanoseconds; } moment = { 0, 100000 };
 
 extern const int32_t vdso_numbers[]; /* of the system calls they stand for */
 
@@ -102,13 +99,16 @@ static void find_via(struct agent_thread *thread, struct record *rec, uint64_t s
 }
 
 /* Gives the processor away: for a moment, or, when it takes long, for as long as the keeper sees no room. The keeper's way is a stop
- * for SIGSYS, in which the thread dies if the keeper is killed just then; a system call of ours may meet a filter of the program's. */
-static void wait_a_moment(struct ring_head *ring, uint64_t tail, uint32_t moments)
+ * for SIGSYS, in which the thread dies if the keeper is killed just then; a system call of ours may meet a filter of the program's.
+ * ppoll, because a futex wait or nanosleep that a stop interrupts is what the program's next restart_syscall would take up. */
+static void wait_a_moment(uint32_t moments)
 {
+	struct { int64_t seconds, nanoseconds; } moment = { 0, 100000 };
+
 	if (agent_config.own_filter || moments > MOMENTS_MAX)
 		agent_call_keeper(AGENT_CALL_FULL, 0, 0, 0, 0);
 	else
-		agent_raw(NR_FUTEX, (long)&ring->tail, FUTEX_WAIT, (long)(uint32_t)tail, (long)&moment);
+		agent_raw(NR_PPOLL, 0, 0, (long)&moment, 0);
 }
 
 /* Waits while the front is behind, then until there is room for a while. 0: nobody reads any more. */
@@ -126,7 +126,7 @@ static int wait_for_room(struct ring_head *ring, uint64_t head, uint64_t bytes)
 			return 0;
 		__asm__ volatile("pause");
 		if (spins % SPINS_MAX == 0)
-			wait_a_moment(ring, tail, moments++);
+			wait_a_moment(moments++);
 	}
 }
 
