@@ -32,7 +32,7 @@ SHOWN = 6
 AGENT_BASE = 0x551000000000
 AGENT_END = AGENT_BASE + 0x1000000 + 512 * 0x200000
 CLOSE, MMAP, SIGACTION, EXECVE, EXECVEAT, MEMFD = 3, 9, 13, 59, 322, 319
-FUTEX, RESTART_SYSCALL = 202, 219
+PPOLL, RESTART_SYSCALL = 271, 219
 NOT_MADE = -38  # what a call's result is until something else is put there
 BIRTHS = {56, 57, 58, 435}
 GETPID, GETTID, QUEUE = 39, 186, 297
@@ -58,7 +58,7 @@ AGENT_CALLS = (
     ("mmap of the rings", lambda call, fd: call.nr == MMAP and in_agent(call.args[0]) and
      call.args[3] & MAP_FIXED_NOREPLACE and call.args[4] == fd),
     ("close of the rings' descriptor", lambda call, fd: call.nr == CLOSE and call.args[0] == fd),
-    ("futex of a thread whose ring is full", lambda call, fd: call.nr in (FUTEX, RESTART_SYSCALL) and in_agent(call.args[0])),
+    ("ppoll of a thread whose ring is full", lambda call, fd: call.nr == PPOLL and in_agent(call.args[2])),
     ("getpid, gettid for a signal made pending again", lambda call, fd: call.nr in (GETPID, GETTID) and in_agent(call.args[0])),
     ("rt_tgsigqueueinfo of it", lambda call, fd: call.nr == QUEUE and in_agent(call.args[3])),
     ("rt_sigaction that restores the program's action", lambda call, fd: call.nr == SIGACTION and in_agent(call.args[1]) and

@@ -53,8 +53,10 @@ void drain_note(struct drain *drain, int32_t pid, int32_t tid, const char *text)
 	drain_pass_on(drain, &head, text);
 }
 
+/* Reads what is there when it begins: a writer that keeps pace would hold it for ever, and all it reads would pile up. */
 static void drain_source(struct drain *drain, struct flow *flow)
 {
+	uint64_t end = source_position(flow->source) + source_fill(flow->source);
 	enum source_result result;
 	char text[96];
 
@@ -64,10 +66,14 @@ static void drain_source(struct drain *drain, struct flow *flow)
 	}
 	if (source_fill(flow->source) > CROWDED_BYTES)
 		drain->crowded = true;
-	while ((result = source_next(flow->source, drain->record)) == SOURCE_RECORD) {
+	do {
+		result = source_next(flow->source, drain->record);
+		if (result != SOURCE_RECORD)
+			break;
 		drain->busy = true;
 		flow_complete(drain, flow, drain->record);
-	}
+		flow->read_until = drain->record->end_tsc;
+	} while ((int64_t)(end - source_position(flow->source)) > 0);
 	/* The keeper, too, marks rings abandoned, but it ends the drain first. */
 	if (result != SOURCE_CORRUPT && (drain->ended || !source_disturbed(flow->source)))
 		return;
@@ -86,6 +92,7 @@ static void look_at_open(struct drain *drain, struct flow *flow)
 		flow_open_from_ring(drain, flow);
 	else
 		flow->open_since = since;
+	flow->unread = source_fill(flow->source) != 0;
 }
 
 static void drain_ring(struct drain *drain, struct flow *flow)
@@ -147,6 +154,7 @@ static void leave_ring(struct drain *drain, struct flow *flow)
 	if (!flow->open && source_open_since(flow->source))
 		flow_open_from_ring(drain, flow);
 	flow->open_since = 0;
+	flow->unread = false;
 	source_cost(flow->source, &drain->agent_ticks, &drain->agent_calls);
 	flow->source->ended = true;
 	flow->source = NULL;
@@ -407,29 +415,40 @@ static bool receive(struct drain *drain)
 	return !drain->ended;
 }
 
-/* A record seen open only once may still turn out complete: what came after it waits one round. */
+static uint64_t earlier_of(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* A record seen open only once may still turn out complete: what came after it waits one round. So does what came after the last
+ * record read of a ring that has more; a time that lies before the last round was made up by the program. */
 static uint64_t complete_until(const struct drain *drain, uint64_t now)
 {
+	uint64_t until = now;
 	void *value;
 
 	for (size_t i = 0; table_next(&drain->flows, &i, &value);) {
 		const struct flow *flow = value;
 
-		if (flow->open_since && flow->open_since - 1 < now)
-			now = flow->open_since - 1;
+		if (flow->open_since)
+			until = earlier_of(until, flow->open_since - 1);
+		if (flow->unread)
+			until = earlier_of(until, flow->read_until > drain->round_before ? flow->read_until - 1 : drain->round_before);
 	}
-	return now;
+	return until;
 }
 
 uint64_t drain_round(struct drain *drain)
 {
-	uint64_t now = tsc_now();
+	uint64_t now = tsc_now(), until;
 
 	drain->busy = drain->crowded = false;
 	drain_rings(drain);
 	while (!drain->ended && receive(drain))
 		;
-	return complete_until(drain, now);
+	until = complete_until(drain, now);
+	drain->round_before = now;
+	return until;
 }
 
 void drain_finish(struct drain *drain)

@@ -15,6 +15,8 @@ struct flow {
 	struct source *source;      /* NULL: by ptrace */
 	struct call *open;          /* the call it is in, once its ENTER was added; a reference */
 	uint64_t open_since;        /* of a record seen open, its ENTER not yet added; else 0 */
+	uint64_t read_until;        /* end of the last call read: what is still in the ring began later */
+	bool unread;                /* there is something in the ring */
 	uint64_t closed_since;      /* start of the last call an exec or an end closed */
 };
 
@@ -25,6 +27,7 @@ struct drain {
 	struct source **sources;
 	size_t source_count, source_capacity;
 	uint64_t next_id;
+	uint64_t round_before;      /* when it began: all that was in the rings then has been read */
 	int32_t program;            /* pid of the program, 0 until it is there */
 	bool busy;                  /* something came in the last round */
 	bool damaged;               /* a ring was spoilt: the trace lacks calls */

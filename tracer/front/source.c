@@ -4,7 +4,6 @@
 #include "memory.h"
 #include "source.h"
 
-
 static struct ring_head *ring_of(const struct source *source)
 {
 	return arena_ring(source->arena->map, source->slot);
@@ -126,6 +125,11 @@ void source_cost(const struct source *source, uint64_t *ticks, uint64_t *calls)
 uint64_t source_fill(const struct source *source)
 {
 	return source->corrupt ? 0 : head_of(source) - *position_of(source);
+}
+
+uint64_t source_position(const struct source *source)
+{
+	return *position_of(source);
 }
 
 bool source_disturbed(const struct source *source)

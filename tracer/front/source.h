@@ -33,6 +33,8 @@ bool source_copy_open(const struct source *source, struct record *copy);
 void source_cost(const struct source *source, uint64_t *ticks, uint64_t *calls);
 /* How much is waiting, in bytes. */
 uint64_t source_fill(const struct source *source);
+/* How far it is read, in bytes since the ring began. */
+uint64_t source_position(const struct source *source);
 /* True when a word that only the front writes has another value: the writer would wait for ever, or write nothing. */
 bool source_disturbed(const struct source *source);
 /* Gives the ring up: nothing more is read, and its writer does not wait for a reader. */
