@@ -2,6 +2,7 @@
 #include <elf.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include "agent_symbols.h"
 #include "keeper.h"
 #include "../../loader-patch/lookup.h"
@@ -22,11 +23,26 @@ static size_t image_bytes(struct keeper *k, pid_t tid, uint64_t base)
 	return end < 64u << 20 ? (size_t)end : 0;
 }
 
-/* Reads what is mapped of [base, base + bytes), page by page: a loader may have holes. */
-static void read_image(struct keeper *k, pid_t tid, uint64_t base, uint8_t *image, size_t bytes)
+/* Reads what is mapped of [base, base + bytes). A loader may have holes, and what the kernel copies ends with the last whole
+ * piece before one: each page is a piece. */
+static void read_image(pid_t tid, uint64_t base, uint8_t *image, size_t bytes)
 {
-	for (size_t at = 0; at < bytes; at += 4096)
-		tracee_read(k, tid, base + at, image + at, bytes - at < 4096 ? bytes - at : 4096);
+	struct iovec pages[64];
+	size_t at = 0;
+
+	while (at < bytes) {
+		size_t asked = 0, count = 0;
+
+		for (; count < sizeof(pages) / sizeof(pages[0]) && at + asked < bytes; count++) {
+			size_t part = bytes - at - asked < 4096 ? bytes - at - asked : 4096;
+
+			pages[count] = (struct iovec){ (void *)(base + at + asked), part };
+			asked += part;
+		}
+		ssize_t got = process_vm_readv(tid, &(struct iovec){ image + at, asked }, 1, pages, count, 0);
+
+		at += got == (ssize_t)asked ? asked : (got > 0 ? (size_t)got : 0) + 4096;
+	}
 }
 
 static int write_detour(struct keeper *k, pid_t tid, uint64_t function, const uint8_t *code)
@@ -60,7 +76,7 @@ static void know_loader(struct keeper *k, pid_t tid, uint64_t base)
 	if (!image)
 		return;
 	memcpy(loader->page, page, sizeof(page));
-	read_image(k, tid, base, image, bytes);
+	read_image(tid, base, image, bytes);
 	loader->function = lookup_find(image, bytes, &loader->why);
 	memcpy(loader->code, image + loader->function, sizeof(loader->code));
 	free(image);

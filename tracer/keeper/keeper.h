@@ -110,6 +110,7 @@ struct keeper {
 	int control;                   /* -1: the front is gone */
 	int net;                       /* the seccomp net's listener; -1: there is none */
 	int net_error;                 /* errno of its installation */
+	bool start_stopped;            /* the child has stopped itself: its syscalls are seen from there on */
 	long starting_nr;              /* the call the child makes before its execve */
 	pid_t remote_tid;              /* makes a call on the keeper's behalf; else 0 */
 	bool let_go;                   /* some thread was left to another tracer */
@@ -316,5 +317,7 @@ int run_to_syscall_stop(struct keeper *k, pid_t tid);
 
 /* start.c: forks the program, seized and stopped before its execve. Its pid or -errno (told to the front). */
 pid_t start_program(struct keeper *k);
+/* The child's own stop, if that is what `sig` is: resumed. */
+bool start_seen(struct keeper *k, struct task *task, int sig);
 
 #endif

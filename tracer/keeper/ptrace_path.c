@@ -4,6 +4,7 @@
 #include <linux/audit.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -16,45 +17,65 @@
 #define ERESTARTSYS 512
 #define ERESTARTNOINTR 513
 
+#define PAGE_BYTES 4096u
+
+/* The tracee's memory while one record is made. The page read last is kept: an execve has dozens of strings side by side. */
+struct tracee_memory {
+	pid_t tid;
+	uint64_t page;                /* its address plus one, so that 0 is none */
+	uint8_t bytes[PAGE_BYTES];
+};
+
+/* A page is readable or not as a whole. */
+static bool read_page(struct tracee_memory *memory, uint64_t page)
+{
+	struct iovec local = { memory->bytes, PAGE_BYTES }, remote = { (void *)page, PAGE_BYTES };
+
+	if (memory->page == page + 1)
+		return true;
+	memory->page = 0;
+	if (process_vm_readv(memory->tid, &local, 1, &remote, 1, 0) != PAGE_BYTES)
+		return false;
+	memory->page = page + 1;
+	return true;
+}
 
 static uint64_t copy_tracee(void *context, void *to, uint64_t from, uint64_t bytes)
 {
-	const struct task *task = context;
+	struct tracee_memory *memory = context;
 	uint64_t done = 0;
 
-	/* Page by page: process_vm_readv gives nothing of a piece that ends in an unmapped page. */
 	while (done < bytes) {
-		uint64_t part = 4096 - (from + done) % 4096;
-		struct iovec local, remote;
+		uint64_t offset = (from + done) % PAGE_BYTES, part = PAGE_BYTES - offset;
 
 		part = part < bytes - done ? part : bytes - done;
-		local = (struct iovec){ (char *)to + done, part };
-		remote = (struct iovec){ (void *)(from + done), part };
-		ssize_t got = process_vm_readv(task->tid, &local, 1, &remote, 1, 0);
-
-		if (got <= 0)
+		if (!read_page(memory, from + done - offset))
 			break;
-		done += (uint64_t)got;
+		memcpy((char *)to + done, memory->bytes + offset, part);
+		done += part;
 	}
 	return done;
 }
 
 static long fd_path_tracee(void *context, int fd, char *to, uint64_t bytes)
 {
-	const struct task *task = context;
+	const struct tracee_memory *memory = context;
 	char link[64];
 
 	if (fd == -100) /* AT_FDCWD */
-		snprintf(link, sizeof(link), "/proc/%d/cwd", task->tid);
+		snprintf(link, sizeof(link), "/proc/%d/cwd", memory->tid);
 	else
-		snprintf(link, sizeof(link), "/proc/%d/fd/%d", task->tid, fd);
+		snprintf(link, sizeof(link), "/proc/%d/fd/%d", memory->tid, fd);
 	return readlink(link, to, bytes);
 }
 
-static struct capture_source source_of(const struct keeper *k, struct task *task)
+static void capture_from(const struct keeper *k, const struct task *task, struct record *rec, int phase)
 {
-	return (struct capture_source){ .copy = copy_tracee, .context = task, .string_limit = k->launch->string_limit,
-					.fd_path = k->launch->fd_paths ? fd_path_tracee : NULL };
+	struct tracee_memory memory = { .tid = task->tid };
+	const struct capture_source from = { .copy = copy_tracee, .context = &memory, .string_limit = k->launch->string_limit,
+					     .fd_path = k->launch->fd_paths ? fd_path_tracee : NULL };
+
+	capture_run(rec, &from, phase);
 }
 
 void send_record(struct keeper *k, const struct record *rec, int complete)
@@ -66,8 +87,6 @@ void send_record(struct keeper *k, const struct record *rec, int complete)
 
 void record_begin(struct keeper *k, struct task *task, struct record *rec, const struct traced_call *call)
 {
-	struct capture_source from = source_of(k, task);
-
 	*rec = (struct record){ .size = sizeof(struct record), .kind = RECORD_SYSCALL, .caught = (uint16_t)call->caught,
 				.pid = task->pid, .tid = task->tid, .nr = (int32_t)call->nr, .site = call->site,
 				.start_tsc = now_tsc(), .abi = call->arch == AUDIT_ARCH_X86_64 ? ABI_X86_64 : ABI_I386 };
@@ -77,16 +96,14 @@ void record_begin(struct keeper *k, struct task *task, struct record *rec, const
 		rec->args[i] = call->args[i];
 	if (rec->abi == ABI_X86_64 && call->nr == SYS_rt_sigreturn)
 		rec->args[0] = call->stack + SIGFRAME_MASK;
-	capture_run(rec, &from, PHASE_ENTRY);
+	capture_from(k, task, rec, PHASE_ENTRY);
 	rec->entry_size = rec->size;
 }
 
 void record_end(struct keeper *k, struct task *task, struct record *rec, int64_t ret)
 {
-	struct capture_source from = source_of(k, task);
-
 	rec->ret = ret;
-	capture_run(rec, &from, PHASE_EXIT);
+	capture_from(k, task, rec, PHASE_EXIT);
 	rec->end_tsc = now_tsc();
 	send_record(k, rec, 1);
 }
@@ -145,9 +162,7 @@ static void on_exit_stop(struct keeper *k, struct task *task, const struct __ptr
  * its end. */
 void capture_interrupted(const struct keeper *k, struct task *task, struct record *rec)
 {
-	struct capture_source from = source_of(k, task);
-
-	capture_run(rec, &from, PHASE_EXIT);
+	capture_from(k, task, rec, PHASE_EXIT);
 }
 
 void ptrace_path_forget(struct task *task)

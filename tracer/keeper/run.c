@@ -91,7 +91,8 @@ static void on_stop(struct keeper *k, struct task *task, int status)
 			resume(task, 0);
 		return;
 	}
-	on_signal(k, task, sig);
+	if (!start_seen(k, task, sig))
+		on_signal(k, task, sig);
 }
 
 /* An exec by another thread is reported under the leader's id, which may be gone from the table already. */
@@ -236,7 +237,6 @@ int keeper_run(const struct launch *launch)
 	task->starting = true;
 	send_control(&k, (struct control){ .type = MSG_THREAD, .pid = k.program, .tid = k.program, .value = BIRTH_START,
 					   .slot = -1 }, "", 1, -1);
-	resume(task, 0);
 	loop(&k);
 	tell_end(&k);
 	send_control(&k, (struct control){ .type = MSG_FINISHED, .pid = k.program, .value = k.program_status }, NULL, 0, -1);

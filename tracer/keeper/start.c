@@ -1,4 +1,5 @@
-/* Starts the program: a child that waits, seized, until the keeper lets it make its execve. */
+/* Starts the program: a child that waits until it is seized, stops itself, and from there on makes no call but those that are
+ * meant to be seen: the net's filter, with -f, and the execve. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,7 +16,6 @@
 
 extern char **environ;
 
-/* Between fork and execve of the program: raw syscalls only after the stop, so that the first one seen is the execve. */
 static _Noreturn void child(const struct keeper *k, int go, int error_pipe)
 {
 	char byte;
@@ -23,7 +23,7 @@ static _Noreturn void child(const struct keeper *k, int go, int error_pipe)
 
 	while (read(go, &byte, 1) < 0 && errno == EINTR)
 		;
-	close(go);
+	kill(getpid(), SIGSTOP); /* its delivery stops it, and is all that comes of it: start_seen */
 	if (k->launch->follow && !k->launch->no_net)
 		net_filter_install();
 	syscall(SYS_execve, k->launch->program, k->launch->argv, environ);
@@ -64,11 +64,15 @@ pid_t start_program(struct keeper *k)
 		waitpid(pid, NULL, 0);
 		return failed(k, err, "ptrace");
 	}
-	/* Stop it wherever it is, so that from there on its syscalls are seen. */
-	int status;
-
-	ptrace(PTRACE_INTERRUPT, pid, 0, 0);
-	wait_stop(k, pid, &status);
 	close(go[1]); /* end of file: go */
 	return pid;
+}
+
+bool start_seen(struct keeper *k, struct task *task, int sig)
+{
+	if (!task->starting || k->start_stopped || sig != SIGSTOP)
+		return false;
+	k->start_stopped = true;
+	resume(task, 0);
+	return true;
 }
