@@ -11,9 +11,9 @@
 
 #define CROWDED_BYTES (RING_BYTES / 4)
 
-void drain_open(struct drain *drain, int socket, struct merge *merge)
+void drain_open(struct drain *drain, int socket, const struct control_queue *queue, struct merge *merge)
 {
-	*drain = (struct drain){ .socket = socket, .merge = merge, .next_id = 1, .net = -1 };
+	*drain = (struct drain){ .socket = socket, .queue = queue, .merge = merge, .next_id = 1, .net = -1 };
 	drain->buffer = allocate(CONTROL_MAX + 1);
 	drain->record = allocate(RECORD_MAX);
 }
@@ -386,6 +386,29 @@ static void release_rings(const struct drain *drain)
 			ring_set_reader(arena_ring(((struct front_arena *)arena)->map, slot), 0);
 }
 
+/* One message of a datagram; payloads are followed by a NUL, whatever is behind. Returns the place of the next. */
+static size_t take_message(struct drain *drain, size_t at, size_t got, int fd)
+{
+	struct control head;
+
+	memcpy(&head, drain->buffer + at, sizeof(head));
+	if (head.payload > got - at - sizeof(head))
+		head.payload = (uint32_t)(got - at - sizeof(head));
+	size_t end = at + sizeof(head) + head.payload, next = WIRE_ALIGN8(end);
+	char behind = drain->buffer[end];
+
+	drain->buffer[end] = 0;
+	on_message(drain, &head, drain->buffer + at + sizeof(head), next < got ? -1 : fd);
+	drain->buffer[end] = behind;
+	return next;
+}
+
+static void take_messages(struct drain *drain, size_t got, int fd)
+{
+	for (size_t at = 0; got >= sizeof(struct control) && at <= got - sizeof(struct control) && !drain->ended;)
+		at = take_message(drain, at, got, fd);
+}
+
 /* False when nothing more is there now. */
 static bool receive(struct drain *drain)
 {
@@ -393,7 +416,6 @@ static bool receive(struct drain *drain)
 	struct iovec part = { drain->buffer, CONTROL_MAX };
 	struct msghdr msg = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = rights, .msg_controllen = sizeof(rights) };
 	ssize_t got = recvmsg(drain->socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct control head;
 
 	if (got < 0 && errno == EINTR)
 		return true;
@@ -405,13 +427,7 @@ static bool receive(struct drain *drain)
 		return false;
 	}
 	drain->busy = true;
-	if ((size_t)got < sizeof(head))
-		return true;
-	memcpy(&head, drain->buffer, sizeof(head));
-	if (head.payload != (size_t)got - sizeof(head))
-		head.payload = (uint32_t)((size_t)got - sizeof(head));
-	drain->buffer[got] = 0;
-	on_message(drain, &head, drain->buffer + sizeof(head), received_fd(&msg));
+	take_messages(drain, (size_t)got, received_fd(&msg));
 	return !drain->ended;
 }
 
@@ -441,12 +457,14 @@ static uint64_t complete_until(const struct drain *drain, uint64_t now)
 uint64_t drain_round(struct drain *drain)
 {
 	uint64_t now = tsc_now(), until;
+	/* Before the socket is read: what is announced later has a later time, and what is sent by now is received. */
+	uint64_t queued = __atomic_load_n(&drain->queue->since, __ATOMIC_ACQUIRE);
 
 	drain->busy = drain->crowded = false;
 	drain_rings(drain);
 	while (!drain->ended && receive(drain))
 		;
-	until = complete_until(drain, now);
+	until = complete_until(drain, queued && queued - 1 < now ? queued - 1 : now);
 	drain->round_before = now;
 	return until;
 }

@@ -97,9 +97,12 @@ static void open_report(struct session *session)
 	struct vtr_header head = recorded(session);
 
 	sinks_begin(&session->sinks, options, &session->clock, &session->format_options, &head);
-	session->report = (struct report){ .options = options, .clock = &session->clock, .sinks = session->sinks.items,
-					   .sink_count = session->sinks.count, .functions = libc_functions,
-					   .function_count = libc_functions_count };
+	session->report.options = options;
+	session->report.clock = &session->clock;
+	session->report.sinks = session->sinks.items;
+	session->report.sink_count = session->sinks.count;
+	session->report.functions = libc_functions;
+	session->report.function_count = libc_functions_count;
 	if (options->summary != SUMMARY_OFF)
 		session->report.summary = summary_open(options->summary_columns);
 	if (options->summary != SUMMARY_OFF && !session->report.summary)
@@ -121,7 +124,7 @@ static void open_session(struct session *session, const char *program, int argc,
 	if (err)
 		die(EXIT_CANNOT_TRACE, "cannot start the keeper: %s", strerror(err));
 	fill_format_options(session, argc, argv);
-	drain_open(&session->drain, session->keeper.socket, &session->merge);
+	drain_open(&session->drain, session->keeper.socket, session->keeper.queue, &session->merge);
 	open_report(session);
 }
 
@@ -226,13 +229,11 @@ static int close_session(struct session *session, const char *program)
 
 int session_run(const struct options *options, const char *program, int argc, char **argv)
 {
-	struct session *session = allocate(sizeof(*session));
+	static struct session the_session; /* its tables are large, and mostly never touched */
+	struct session *session = &the_session;
 
 	session->options = options;
 	open_session(session, program, argc, argv);
 	trace(session);
-	int status = close_session(session, options->program[0]);
-
-	free(session);
-	return status;
+	return close_session(session, options->program[0]);
 }

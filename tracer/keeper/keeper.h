@@ -129,6 +129,8 @@ struct keeper {
 	pid_t full[256];               /* threads that wait for room in their rings */
 	uint32_t full_count;
 	uint64_t busy_since, busy_ticks; /* not waiting, by the TSC */
+	char queue[CONTROL_MAX];       /* messages to be sent */
+	uint32_t queued;               /* bytes of them */
 };
 
 /* task.c */
@@ -294,6 +296,8 @@ void capture_interrupted(const struct keeper *k, struct task *task, struct recor
 /* send.c */
 uint64_t now_tsc(void);
 void send_control(struct keeper *k, struct control message, const void *payload, uint32_t bytes, int fd);
+/* Before every wait, or work of milliseconds. */
+void send_queued(struct keeper *k);
 /* Nobody reads any more: nothing is sent, and no thread waits for room in its ring. */
 void front_is_gone(struct keeper *k);
 void send_note(struct keeper *k, const struct task *task, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -326,6 +326,7 @@ pid_t net_wait(struct keeper *k, pid_t tid, int *status)
 	pid_t got;
 
 	answer_watcher(k);
+	send_queued(k);
 	k->busy_ticks += now_tsc() - k->busy_since;
 	got = k->full_count || polls_itself(k) ? wait_polling(k, tid, status) : waitpid(tid, status, __WALL);
 	k->busy_since = now_tsc();

@@ -114,6 +114,7 @@ static uint32_t find_or_learn(struct keeper *k, const char *file)
 
 	*object = (struct object){ .device = status.st_dev, .inode = status.st_ino, .bytes = status.st_size,
 				   .changed_ns = status.st_mtim.tv_sec * 1000000000ll + status.st_mtim.tv_nsec };
+	send_queued(k);
 	learn(fd, object);
 	close(fd);
 	return k->object_count++;

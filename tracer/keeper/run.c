@@ -179,15 +179,23 @@ static void loop(struct keeper *k)
 	}
 }
 
-static bool allocate(struct keeper *k)
+/* One keeper per process. Its tables are large and mostly never touched: none is written before it is used. */
+static struct keeper *the_keeper(const struct launch *launch)
 {
-	k->tasks = calloc(TASK_MAX, sizeof(*k->tasks));
-	k->spaces = calloc(SPACE_MAX, sizeof(*k->spaces));
-	k->arenas = calloc(ARENA_MAX, sizeof(*k->arenas));
-	k->tids = calloc(TASK_MAX, sizeof(*k->tids));
-	k->objects = calloc(OBJECT_MAX, sizeof(*k->objects));
-	k->early = calloc(EARLY_MAX, sizeof(*k->early));
-	return k->tasks && k->spaces && k->arenas && k->tids && k->objects && k->early;
+	static struct object objects[OBJECT_MAX];
+	static struct keeper k;
+
+	k.launch = launch;
+	k.control = launch->control_fd;
+	k.net = -1;
+	k.busy_since = now_tsc();
+	k.objects = objects;
+	k.tasks = calloc(TASK_MAX, sizeof(*k.tasks));
+	k.spaces = calloc(SPACE_MAX, sizeof(*k.spaces));
+	k.arenas = calloc(ARENA_MAX, sizeof(*k.arenas));
+	k.tids = calloc(TASK_MAX, sizeof(*k.tids));
+	k.early = calloc(EARLY_MAX, sizeof(*k.early));
+	return k.tasks && k.spaces && k.arenas && k.tids && k.early ? &k : NULL;
 }
 
 /* Arenas take a descriptor each. */
@@ -220,25 +228,28 @@ static void tell_end(struct keeper *k)
 
 int keeper_run(const struct launch *launch)
 {
-	struct keeper k = { .launch = launch, .control = launch->control_fd, .net = -1, .busy_since = now_tsc() };
+	struct keeper *k = the_keeper(launch);
 
-	if (!allocate(&k))
+	if (!k)
 		return 1;
-	k.program = start_program(&k);
-	if (k.program < 0)
+	k->program = start_program(k);
+	if (k->program < 0) {
+		send_queued(k);
 		return 1;
+	}
 	net_open();
 	ignore_terminal_signals();
 	raise_fd_limit();
 	watch_front();
-	struct task *task = task_add(&k, k.program, k.program, space_new(&k));
+	struct task *task = task_add(k, k->program, k->program, space_new(k));
 
 	task->by_ptrace = true;
 	task->starting = true;
-	send_control(&k, (struct control){ .type = MSG_THREAD, .pid = k.program, .tid = k.program, .value = BIRTH_START,
-					   .slot = -1 }, "", 1, -1);
-	loop(&k);
-	tell_end(&k);
-	send_control(&k, (struct control){ .type = MSG_FINISHED, .pid = k.program, .value = k.program_status }, NULL, 0, -1);
+	send_control(k, (struct control){ .type = MSG_THREAD, .pid = k->program, .tid = k->program, .value = BIRTH_START,
+					  .slot = -1 }, "", 1, -1);
+	loop(k);
+	tell_end(k);
+	send_control(k, (struct control){ .type = MSG_FINISHED, .pid = k->program, .value = k->program_status }, NULL, 0, -1);
+	send_queued(k);
 	return 0;
 }

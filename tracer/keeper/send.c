@@ -18,6 +18,7 @@ void front_is_gone(struct keeper *k)
 {
 	close(k->control);
 	k->control = -1;
+	k->queued = 0;
 	for (uint32_t i = 0; i < ARENA_MAX; i++)
 		for (uint32_t slot = 0; k->arenas[i].spaces && slot < ARENA_SLOTS; slot++)
 			ring_set_reader(arena_ring(k->arenas[i].map, slot), 0);
@@ -35,24 +36,59 @@ static void attach_fd(struct msghdr *msg, char *buffer, size_t bytes, int fd)
 	memcpy(CMSG_DATA(head), &fd, sizeof(fd));
 }
 
-void send_control(struct keeper *k, struct control message, const void *payload, uint32_t bytes, int fd)
+static void send_with(struct keeper *k, int fd)
 {
 	char buffer[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec parts[2] = { { &message, sizeof(message) }, { (void *)payload, bytes } };
-	struct msghdr msg = { .msg_iov = parts, .msg_iovlen = bytes ? 2 : 1 };
+	struct iovec part = { k->queue, k->queued };
+	struct msghdr msg = { .msg_iov = &part, .msg_iovlen = 1 };
 
-	if (k->control < 0)
+	if (!k->queued || k->control < 0)
 		return;
-	message.tsc = message.tsc ? message.tsc : now_tsc();
-	message.payload = bytes;
 	if (fd >= 0)
 		attach_fd(&msg, buffer, sizeof(buffer), fd);
+	k->queued = 0;
 	while (sendmsg(k->control, &msg, MSG_NOSIGNAL) < 0) {
 		if (errno == EINTR)
 			continue;
 		front_is_gone(k);
 		return;
 	}
+	__atomic_store_n(&k->launch->queue->since, 0, __ATOMIC_RELEASE);
+}
+
+void send_queued(struct keeper *k)
+{
+	send_with(k, -1);
+}
+
+/* Seen by the front before any message can have its time. */
+static void announce(const struct keeper *k)
+{
+	__atomic_exchange_n(&k->launch->queue->since, now_tsc(), __ATOMIC_SEQ_CST);
+	_mm_lfence();
+}
+
+void send_control(struct keeper *k, struct control message, const void *payload, uint32_t bytes, int fd)
+{
+	uint32_t room = (uint32_t)WIRE_ALIGN8(sizeof(message) + bytes);
+
+	if (k->control < 0)
+		return;
+	if (k->queued + room > sizeof(k->queue))
+		send_queued(k);
+	if (k->control < 0)
+		return;
+	if (!k->queued)
+		announce(k);
+	message.tsc = message.tsc ? message.tsc : now_tsc();
+	message.payload = bytes;
+	memset(k->queue + k->queued + room - 8, 0, 8);
+	memcpy(k->queue + k->queued, &message, sizeof(message));
+	if (bytes)
+		memcpy(k->queue + k->queued + sizeof(message), payload, bytes);
+	k->queued += room;
+	if (fd >= 0)
+		send_with(k, fd);
 }
 
 void send_note(struct keeper *k, const struct task *task, const char *format, ...)

@@ -1,5 +1,6 @@
-/* Keeper -> front: one SOCK_SEQPACKET datagram per message, a header and a payload. The keeper's own memory,
- * so trusted, except the payload of MSG_RECORD, which the front validates like a ring record. */
+/* Keeper -> front: SOCK_SEQPACKET datagrams of one or more messages, each a header and a payload and then zeros up to a multiple
+ * of 8 bytes (but for the last). A descriptor belongs to the last message. The keeper's own memory, so trusted, except the
+ * payload of MSG_RECORD, which the front validates like a ring record. */
 #ifndef VTRACE_WIRE_CONTROL_H
 #define VTRACE_WIRE_CONTROL_H
 
@@ -54,5 +55,9 @@ struct control_cost {
 struct control_map { uint64_t start, end, offset; /* then the path, NUL-terminated; "" for anonymous */ };
 
 #define CONTROL_MAX (sizeof(struct control) + 20480)
+
+/* Shared by keeper and front. The keeper collects messages until it waits: `since`, by the TSC, is not later than the oldest
+ * one's time, and 0 while there is none. The front shows nothing of that time or later. */
+struct control_queue { uint64_t since; };
 
 #endif
