@@ -47,6 +47,11 @@ lacks() {
 	fi
 }
 
+# The suite also runs with some layers forced off (VTRACE_LAYERS): what is about one of these is tested with all.
+all_layers() {
+	unset VTRACE_LAYERS
+}
+
 need_root() {
 	[ "$(id -u)" -eq 0 ] || skip "needs root"
 }

@@ -41,6 +41,7 @@ traced() {
 }
 
 @test "the openat of cat /etc/passwd comes via open, called from inside cat" {
+	all_layers
 	traced cat /etc/passwd
 	jq -c '.events[] | select(.name == "openat" and any(.args[]; .value == "/etc/passwd"))' t.json >call
 	[ "$(wc -l <call)" = 1 ]
@@ -52,6 +53,7 @@ traced() {
 }
 
 @test "the caller's offset is an address inside cat's text" {
+	all_layers
 	traced cat /etc/passwd
 	offset=$(jq -r '.events[] | select(.name == "openat" and any(.args[]; .value == "/etc/passwd")) | .via.offset' t.json)
 	# the text segment: offset and size of the LOAD with R E
@@ -61,11 +63,13 @@ traced() {
 }
 
 @test "eager binding (LD_BIND_NOW) gives the same via" {
+	all_layers
 	LD_BIND_NOW=1 "$VTRACE" -o t.json cat /etc/passwd >/dev/null
 	jq -e '.events[] | select(.name == "openat" and any(.args[]; .value == "/etc/passwd")) | .via.function == "open"' t.json
 }
 
 @test "a function found by dlsym is recorded too" {
+	all_layers
 	cat >d.c <<'C'
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -106,6 +110,7 @@ C
 }
 
 @test "the footer tells how calls were caught, and where" {
+	all_layers
 	export XDG_CACHE_HOME=$PWD/cache
 	traced ls /
 	calls=$(jq '[.events[] | select(.type == "syscall")] | length' t.json)
@@ -117,6 +122,7 @@ C
 }
 
 @test "a program's sites are remembered: the second time none of them is dispatched" {
+	all_layers
 	export XDG_CACHE_HOME=$PWD/cache
 	traced ls /
 	jq -e '.footer.calls.dispatch > 10' t.json

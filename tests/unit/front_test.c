@@ -455,7 +455,7 @@ struct fixture {
 	struct options options;
 	struct tsc_clock clock;
 	struct merge merge;
-	struct control_queue queue;
+	struct control_shared shared;
 	struct drain drain;
 	struct sink sink;
 	struct report report;
@@ -480,7 +480,7 @@ static void fixture_open(struct fixture *f)
 	f->keeper.memory = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, f->keeper.arena_fd, 0);
 	tsc_clock_start(&f->clock);
 	f->out = open_memstream(&f->text, &f->bytes);
-	drain_open(&f->drain, ends[0], &f->queue, &f->merge);
+	drain_open(&f->drain, ends[0], &f->shared, &f->merge);
 	f->sink = (struct sink){ .ops = &note_ops, .out = f->out, .formatter = note_open(f->out, NULL) };
 	f->report = (struct report){ .options = &f->options, .clock = &f->clock, .sinks = &f->sink, .sink_count = 1 };
 }

@@ -11,9 +11,9 @@
 
 #define CROWDED_BYTES (RING_BYTES / 4)
 
-void drain_open(struct drain *drain, int socket, const struct control_queue *queue, struct merge *merge)
+void drain_open(struct drain *drain, int socket, const struct control_shared *shared, struct merge *merge)
 {
-	*drain = (struct drain){ .socket = socket, .queue = queue, .merge = merge, .next_id = 1, .net = -1 };
+	*drain = (struct drain){ .socket = socket, .shared = shared, .merge = merge, .next_id = 1, .net = -1 };
 	drain->buffer = allocate(CONTROL_MAX + 1);
 	drain->record = allocate(RECORD_MAX);
 }
@@ -458,7 +458,7 @@ uint64_t drain_round(struct drain *drain)
 {
 	uint64_t now = tsc_now(), until;
 	/* Before the socket is read: what is announced later has a later time, and what is sent by now is received. */
-	uint64_t queued = __atomic_load_n(&drain->queue->since, __ATOMIC_ACQUIRE);
+	uint64_t queued = __atomic_load_n(&drain->shared->since, __ATOMIC_ACQUIRE);
 
 	drain->busy = drain->crowded = false;
 	drain_rings(drain);

@@ -22,7 +22,7 @@ struct flow {
 
 struct drain {
 	int socket;
-	const struct control_queue *queue;
+	const struct control_shared *shared;
 	struct merge *merge;        /* borrowed */
 	struct table flows, arenas; /* struct flow by tid, struct front_arena by id */
 	struct source **sources;
@@ -43,8 +43,8 @@ struct drain {
 	struct record *record;      /* RECORD_MAX */
 };
 
-/* `queue`: shared with the keeper, borrowed. */
-void drain_open(struct drain *drain, int socket, const struct control_queue *queue, struct merge *merge);
+/* `shared`: with the keeper, borrowed. */
+void drain_open(struct drain *drain, int socket, const struct control_shared *shared, struct merge *merge);
 void drain_close(struct drain *drain);
 /* One round over all rings and the socket. Moments up to the returned time are all there. */
 uint64_t drain_round(struct drain *drain);

@@ -47,7 +47,7 @@ static _Noreturn void run_keeper(const struct keeper_process *keeper, const stru
 {
 	struct agent_choice choice;
 	struct launch launch = {
-		.argv = options->program, .program = program, .control_fd = socket, .queue = keeper->queue, .follow = options->follow,
+		.argv = options->program, .program = program, .control_fd = socket, .shared = keeper->shared, .follow = options->follow,
 		.fd_paths = options->fd_paths, .no_agent = options->no_agent, .no_patch = options->no_patch,
 		.no_net = options->no_net, .no_sites = options->no_sites, .remote_dispatch = options->remote_dispatch,
 		.vdso = options->vdso, .string_limit = options->string_limit,
@@ -86,8 +86,8 @@ int keeper_launch(struct keeper_process *keeper, const struct options *options, 
 
 	if (err)
 		return err;
-	keeper->queue = mmap(NULL, sizeof(*keeper->queue), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (keeper->queue == MAP_FAILED)
+	keeper->shared = mmap(NULL, sizeof(*keeper->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (keeper->shared == MAP_FAILED)
 		return errno;
 	forwarded_signals(&forwarded);
 	sigprocmask(SIG_BLOCK, &forwarded, &keeper->old_mask);

@@ -14,7 +14,7 @@ struct keeper_process {
 	const int *outputs; /* the traces', to be closed in the keeper; -1: none */
 	uint32_t output_count;
 	sigset_t old_mask;
-	struct control_queue *queue;
+	struct control_shared *shared;
 };
 
 /* Forks the keeper, which starts `program`. 0 or an errno. */

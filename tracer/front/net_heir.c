@@ -4,6 +4,8 @@
 #include <sys/ioctl.h>
 #include "net_heir.h"
 
+#define NUMBERS_TRIED 4096u
+
 static void answer(int net)
 {
 	struct seccomp_notif call = { 0 };
@@ -15,10 +17,22 @@ static void answer(int net)
 	ioctl(net, SECCOMP_IOCTL_NOTIF_SEND, &go_on);
 }
 
-void net_heir_serve(int net)
+/* A call whose notification the keeper received and did not answer: nobody can receive it again. Numbers are given out one by
+ * one, and the keeper may have been killed before it noted the one it had just received. The kernel refuses all others. */
+static void answer_received(int net, uint64_t received)
+{
+	for (uint64_t id = received; received && id < received + NUMBERS_TRIED; id++) {
+		struct seccomp_notif_resp go_on = { .id = id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
+
+		ioctl(net, SECCOMP_IOCTL_NOTIF_SEND, &go_on);
+	}
+}
+
+void net_heir_serve(int net, uint64_t received)
 {
 	struct pollfd poll_net = { .fd = net, .events = POLLIN };
 
+	answer_received(net, received);
 	for (;;) {
 		int got = poll(&poll_net, 1, -1);
 

@@ -3,7 +3,10 @@
 #ifndef VTRACE_FRONT_NET_HEIR_H
 #define VTRACE_FRONT_NET_HEIR_H
 
-/* Answers CONTINUE to everything until the last process under the net is gone. `net`: the listener. */
-void net_heir_serve(int net);
+#include <stdint.h>
+
+/* Answers CONTINUE to everything until the last process under the net is gone. `net`: the listener; `received`: the number of the
+ * notification that the keeper received last, or of one shortly before; 0: none. */
+void net_heir_serve(int net, uint64_t received);
 
 #endif

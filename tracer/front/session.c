@@ -124,7 +124,7 @@ static void open_session(struct session *session, const char *program, int argc,
 	if (err)
 		die(EXIT_CANNOT_TRACE, "cannot start the keeper: %s", strerror(err));
 	fill_format_options(session, argc, argv);
-	drain_open(&session->drain, session->keeper.socket, session->keeper.queue, &session->merge);
+	drain_open(&session->drain, session->keeper.socket, session->keeper.shared, &session->merge);
 	open_report(session);
 }
 
@@ -219,7 +219,7 @@ static int close_session(struct session *session, const char *program)
 	else
 		status = written ? end_like(session->drain.last.value) : EXIT_OUTPUT;
 	if (!session->drain.failed && !session->drain.finished && session->drain.net >= 0)
-		net_heir_serve(session->drain.net);
+		net_heir_serve(session->drain.net, session->keeper.shared->net_id);
 	close(session->keeper.socket);
 	close(session->keeper.signals);
 	drain_close(&session->drain);

@@ -253,6 +253,7 @@ static void answer(struct keeper *k, const struct seccomp_notif *call)
 	struct seccomp_notif_resp go_on = { .id = call->id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
 	struct task *task = task_find(k, (pid_t)call->pid);
 
+	k->launch->shared->net_id = call->id;
 	if (task && task->by_ptrace && (task->in_syscall || task->starting))
 		ptrace_path_notified(k, task);
 	if (!recorded_elsewhere(k, task, call)) {

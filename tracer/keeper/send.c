@@ -53,7 +53,7 @@ static void send_with(struct keeper *k, int fd)
 		front_is_gone(k);
 		return;
 	}
-	__atomic_store_n(&k->launch->queue->since, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&k->launch->shared->since, 0, __ATOMIC_RELEASE);
 }
 
 void send_queued(struct keeper *k)
@@ -64,7 +64,7 @@ void send_queued(struct keeper *k)
 /* Seen by the front before any message can have its time. */
 static void announce(const struct keeper *k)
 {
-	__atomic_exchange_n(&k->launch->queue->since, now_tsc(), __ATOMIC_SEQ_CST);
+	__atomic_exchange_n(&k->launch->shared->since, now_tsc(), __ATOMIC_SEQ_CST);
 	_mm_lfence();
 }
 

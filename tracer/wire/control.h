@@ -56,8 +56,12 @@ struct control_map { uint64_t start, end, offset; /* then the path, NUL-terminat
 
 #define CONTROL_MAX (sizeof(struct control) + 20480)
 
-/* Shared by keeper and front. The keeper collects messages until it waits: `since`, by the TSC, is not later than the oldest
- * one's time, and 0 while there is none. The front shows nothing of that time or later. */
-struct control_queue { uint64_t since; };
+/* Memory that keeper and front share; the keeper writes. */
+struct control_shared {
+	/* Messages are collected until the keeper waits. By the TSC, not later than the oldest one's time; 0 while there is none.
+	 * The front shows nothing of that time or later. */
+	uint64_t since;
+	uint64_t net_id; /* of the net's notification received last; 0: none */
+};
 
 #endif

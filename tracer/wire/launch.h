@@ -7,13 +7,13 @@
 #include <stdint.h>
 
 struct agent_choice;
-struct control_queue;
+struct control_shared;
 
 struct launch {
 	char *const *argv;       /* argv[0] is looked up in PATH, as execvp does */
 	const char *program;     /* resolved path of the executable */
 	int control_fd;          /* SOCK_SEQPACKET, to the front */
-	struct control_queue *queue; /* shared with the front */
+	struct control_shared *shared; /* shared with the front */
 	bool follow;             /* -f */
 	bool fd_paths;           /* -y */
 	bool no_agent;           /* --no-agent: everything by ptrace (layer 4), for comparison and tests */
