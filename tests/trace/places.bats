@@ -22,6 +22,7 @@ teardown() {
 }
 
 @test "as an ordinary user" {
+	all_layers
 	need_root
 	public_copy
 	cd "$public/out"

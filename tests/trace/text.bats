@@ -140,6 +140,7 @@ only() {
 }
 
 @test "--via prints the libc function" {
+	all_layers
 	"$VTRACE" --via -e trace=openat -o t.txt cat /etc/passwd >/dev/null
 	grep '"/etc/passwd"' t.txt | grep -w open
 }

@@ -2,6 +2,7 @@
 # What the vDSO answers, which strace cannot see: recorded with --vdso, exactly, and the program is unharmed.
 
 load helpers
+all_layers
 
 asks_c='
 #define _GNU_SOURCE

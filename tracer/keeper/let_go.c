@@ -80,27 +80,24 @@ static bool has_forced_signal(pid_t tid)
 	return false;
 }
 
-/* Stops a running thread. NULL: it is gone, or not ours. */
+/* Stops a running thread. NULL: it is gone, or not ours. Asked again after each other stop, which takes the request with it. */
 static struct task *halt(struct keeper *k, pid_t tid)
 {
-	struct task *task = task_find(k, tid);
 	int status;
 
-	if (!task || ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0)
-		return NULL;
-	do {
+	while (task_find(k, tid)) {
 		room_wait_no_more(k, tid); /* nobody looks at rings meanwhile */
-		if (wait_stop(k, tid, &status) <= 0)
+		if (ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0 || wait_stop(k, tid, &status) <= 0)
 			return NULL;
 		if (status >> 16 == PTRACE_EVENT_STOP) {
 			if (!has_forced_signal(tid))
 				return task_find(k, tid);
 			resume(task_find(k, tid), 0); /* to its stop, which is next */
-			if (wait_stop(k, tid, &status) <= 0 || ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0)
+			if (wait_stop(k, tid, &status) <= 0)
 				return NULL;
 		}
 		handle_status(k, tid, status);
-	} while (task_find(k, tid));
+	}
 	return NULL;
 }
 

@@ -248,6 +248,12 @@ static void record_without_result(struct keeper *k, const struct task *task, con
 	send_record(k, rec, 1);
 }
 
+/* Its thread may have been killed since, and its end seen: what it was in has been told. */
+static bool still_waits(const struct keeper *k, const struct seccomp_notif *call)
+{
+	return !ioctl(k->net, SECCOMP_IOCTL_NOTIF_ID_VALID, &call->id);
+}
+
 static void answer(struct keeper *k, const struct seccomp_notif *call)
 {
 	struct seccomp_notif_resp go_on = { .id = call->id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
@@ -259,7 +265,7 @@ static void answer(struct keeper *k, const struct seccomp_notif *call)
 	if (!recorded_elsewhere(k, task, call)) {
 		if (task && is_vsyscall(call))
 			record_vsyscall(k, task, call);
-		else
+		else if (task || still_waits(k, call))
 			record_without_result(k, task, call);
 	}
 	ioctl(k->net, SECCOMP_IOCTL_NOTIF_SEND, &go_on);
