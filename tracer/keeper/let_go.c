@@ -58,7 +58,7 @@ static void detach(struct keeper *k, struct task *task)
 	pid_t tid = task->tid;
 
 	send_note(k, task, "thread %d is traced by another tracer from here on: %s", tid,
-		  k->net >= 0 ? "its calls are seen by the seccomp net only, without results" : "its calls are not seen");
+		  k->net >= 0 ? "its calls, but for clone and fork, are seen by the seccomp net only, without results" : "its calls are not seen");
 	space_of(k, task)->rewriting.crowded = true;
 	task_remove(k, task);
 	k->let_go = true;

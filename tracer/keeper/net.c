@@ -5,7 +5,6 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,16 +20,17 @@
 #define VSYSCALL_PAGE 0xffffffffff600000ull
 #define VSYSCALL_PAGE_MASK (~(uint64_t)4095)
 
-/* The tracer thread sleeps in waitpid; notifications are rare. A watcher thread receives them, at once, because a call whose
- * notification was not received may still be interrupted. It then sends the tracer SIGUSR2 until that has answered: a signal just
- * before waitpid wakes nobody, the next one does. */
-enum watched { WATCH_NOTHING, WATCH_CALL, WATCH_END };
+/* The tracer thread sleeps in waitpid; notifications are rare. A watcher thread receives them, each at once, because a call whose
+ * notification was not received may still be interrupted: with EINTR, which fork for one never gives, where another tracer than
+ * the keeper sees the thread's stops. It then sends the tracer SIGUSR2 until that has answered all: a signal just before waitpid
+ * wakes nobody, the next one does. */
+#define WATCHED_MAX 256u /* a power of two */
 static struct {
 	pid_t tracer;
 	int listener;
-	_Atomic enum watched has;  /* for the tracer to see to */
-	struct seccomp_notif call;
-	sem_t seen_to;
+	_Atomic uint32_t received, answered; /* counts; the calls between them are in `calls` */
+	_Atomic bool ended;                  /* the last task under the filter is gone */
+	struct seccomp_notif calls[WATCHED_MAX];
 } watcher;
 
 #define WATCH_AGAIN_NS 200000
@@ -40,40 +40,32 @@ static void on_wake(int sig)
 	(void)sig; /* only wakes the wait */
 }
 
-static bool is_seen_to(void)
+static void receive(void)
 {
-	struct timespec until;
-	int got;
+	struct seccomp_notif *call = &watcher.calls[watcher.received % WATCHED_MAX];
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += WATCH_AGAIN_NS;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	while ((got = sem_timedwait(&watcher.seen_to, &until)) < 0 && errno == EINTR)
-		;
-	return !got;
-}
-
-static void hand_over_to_tracer(enum watched what)
-{
-	watcher.has = what;
-	do
-		syscall(SYS_tgkill, getpid(), watcher.tracer, SIGUSR2);
-	while (!is_seen_to());
+	memset(call, 0, sizeof(*call));
+	if (!ioctl(watcher.listener, SECCOMP_IOCTL_NOTIF_RECV, call)) /* else the thread died meanwhile */
+		watcher.received++;
 }
 
 static void *watch(void *unused)
 {
-	struct pollfd listener = { .fd = watcher.listener, .events = POLLIN };
+	const struct timespec again = { .tv_nsec = WATCH_AGAIN_NS };
 
-	while (poll(&listener, 1, -1) > 0 && listener.revents & POLLIN) {
-		memset(&watcher.call, 0, sizeof(watcher.call));
-		if (!ioctl(watcher.listener, SECCOMP_IOCTL_NOTIF_RECV, &watcher.call)) /* else the thread died meanwhile */
-			hand_over_to_tracer(WATCH_CALL);
+	while (!watcher.ended || watcher.received != watcher.answered) {
+		uint32_t waiting = watcher.received - watcher.answered;
+		struct pollfd listener = { .fd = watcher.ended || waiting == WATCHED_MAX ? -1 : watcher.listener, .events = POLLIN };
+
+		if (ppoll(&listener, 1, waiting ? &again : NULL, NULL) > 0) {
+			if (listener.revents & POLLIN)
+				receive();
+			else
+				watcher.ended = true;
+		}
+		if (watcher.received != watcher.answered || watcher.ended)
+			syscall(SYS_tgkill, getpid(), watcher.tracer, SIGUSR2);
 	}
-	hand_over_to_tracer(WATCH_END); /* the last task under the filter is gone */
 	return unused;
 }
 
@@ -98,7 +90,6 @@ static void start_watcher(int listener)
 
 	watcher.listener = listener;
 	watcher.tracer = (pid_t)syscall(SYS_gettid);
-	sem_init(&watcher.seen_to, 0, 0);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before); /* what is sent to the keeper is the tracer's */
 	int err = pthread_create(&thread, NULL, watch, NULL);
@@ -280,16 +271,12 @@ static void close_net(struct keeper *k)
 
 static void answer_watcher(struct keeper *k)
 {
-	enum watched has = watcher.has;
-
-	if (has == WATCH_NOTHING)
-		return;
-	watcher.has = WATCH_NOTHING;
-	if (has == WATCH_CALL)
-		answer(k, &watcher.call);
-	else
+	while (watcher.answered != watcher.received) {
+		answer(k, &watcher.calls[watcher.answered % WATCHED_MAX]);
+		watcher.answered++;
+	}
+	if (watcher.ended && k->net >= 0)
 		close_net(k);
-	sem_post(&watcher.seen_to);
 }
 
 static void answer_polled(struct keeper *k, short events)

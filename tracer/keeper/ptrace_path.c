@@ -83,6 +83,7 @@ void send_record(struct keeper *k, const struct record *rec, int complete)
 	send_control(k, (struct control){ .type = MSG_RECORD, .pid = rec->pid, .tid = rec->tid, .value = complete,
 					  .tsc = complete ? rec->end_tsc : rec->start_tsc },
 		     rec, rec->size, -1);
+	send_queued(k); /* before the thread goes on: what its ring has when this arrives is older */
 }
 
 void record_begin(struct keeper *k, struct task *task, struct record *rec, const struct traced_call *call)
