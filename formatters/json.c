@@ -413,6 +413,7 @@ static void put_stats(struct buf *line, const struct trace_stats *stats)
 
 static void json_close(struct formatter *f, const struct trace_end *end)
 {
+	f->line.len = 0; /* an event that there was no memory to finish */
 	buf_printf(&f->line, "%s{\"type\":\"footer\",\"complete\":%s,\"events\":%llu,\"lost\":%llu",
 		   f->document ? "\n],\"footer\":" : "", end->complete ? "true" : "false", (unsigned long long)f->count,
 		   (unsigned long long)end->lost);

@@ -101,8 +101,10 @@ char *arena_keep(struct arena *arena, const struct buf *text)
 
 void buf_grow(struct buf *buf, size_t size)
 {
-	buf->size = (buf->size + size + 1) * 2;
-	buf->data = must(realloc(buf->data, buf->size));
+	size_t grown = (buf->size + size + 1) * 2;
+
+	buf->data = must(realloc(buf->data, grown));
+	buf->size = grown;
 }
 
 #define DIGITS_MAX 20 /* of 2^64 */
