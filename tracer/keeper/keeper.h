@@ -319,7 +319,7 @@ bool take_early_death(struct keeper *k, pid_t *tid, int *status);
 pid_t wait_stop(struct keeper *k, pid_t tid, int *status);
 int run_to_syscall_stop(struct keeper *k, pid_t tid);
 
-/* start.c: forks the program, seized and stopped before its execve. Its pid or -errno (told to the front). */
+/* start.c: forks the program, seized before its execve. Its pid or -errno (told to the front). */
 pid_t start_program(struct keeper *k);
 /* The child's own stop, if that is what `sig` is: resumed. */
 bool start_seen(struct keeper *k, struct task *task, int sig);
