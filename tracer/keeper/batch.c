@@ -12,16 +12,16 @@
 struct row { uint64_t nr, args[6], result; };
 struct table { struct row rows[BATCH_MAX + 1]; };
 
-/* Runs from `code` to the int3; what else may come is the process's death. */
+/* Runs from `code` to the int3; what else may come is a stop of the process, or its death. */
 static int run_to_trap(struct keeper *k, pid_t tid)
 {
-	int status;
+	int status, err = 0, sig = 0;
 
 	k->remote_tid = tid;
-	int err = ptrace(PTRACE_CONT, tid, 0, 0) < 0 ? -errno : 0;
-
-	if (!err && wait_stop(k, tid, &status) < 0)
-		err = -errno;
+	do {
+		if (ptrace(PTRACE_CONT, tid, 0, sig) < 0 || wait_stop(k, tid, &status) < 0)
+			err = -errno;
+	} while (!err && WIFSTOPPED(status) && join_stop(k, tid, status, &sig));
 	k->remote_tid = 0;
 	if (err)
 		return err;

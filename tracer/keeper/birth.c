@@ -43,13 +43,9 @@ static int read_call(struct keeper *k, const struct task *parent, struct birth_c
 }
 
 /* The child's first stop. False: it died before. */
-static bool await_child(struct keeper *k, pid_t tid)
+static bool await_child(struct keeper *k, pid_t tid, int *status)
 {
-	int status;
-
-	if (take_early(k, tid, &status))
-		return WIFSTOPPED(status);
-	return wait_stop(k, tid, &status) > 0 && WIFSTOPPED(status);
+	return (take_early(k, tid, status) || wait_stop(k, tid, status) > 0) && WIFSTOPPED(*status);
 }
 
 static void child_registers(struct user_regs_struct *regs, const struct agent_frame *frame)
@@ -78,6 +74,31 @@ static void let_go(struct keeper *k, struct space *parent_space, pid_t tid, cons
 		ptrace(PTRACE_SETREGS, tid, 0, &regs);
 	}
 	ptrace(PTRACE_DETACH, tid, 0, 0);
+}
+
+/* Where in the agent it stands, its own memory says: nobody else knows. */
+static void let_orphan_go(struct keeper *k, pid_t tid)
+{
+	struct birth_call call = { .flags = CLONE_VM };
+	struct user_regs_struct regs;
+	struct agent_thread thread;
+
+	if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
+		return;
+	call.agent = in_agent(regs.rip) && !tracee_read(k, tid, regs.gs_base, &thread, sizeof(thread)) && thread.self == regs.gs_base;
+	if (call.agent)
+		call.frame = thread.frame;
+	k->let_go = true;
+	send_note(k, NULL, "process %d is not traced: the process that made it was killed at that moment", (int)tid);
+	let_go(k, NULL, tid, &call);
+}
+
+void let_orphans_go(struct keeper *k)
+{
+	pid_t tid;
+
+	while (k->early_count && k->may_have_orphans && take_early_orphan(k, &tid))
+		let_orphan_go(k, tid);
 }
 
 static uint64_t filters_of(pid_t tid)
@@ -157,11 +178,11 @@ void on_birth(struct keeper *k, struct task *parent, int event)
 {
 	unsigned long child;
 	struct birth_call call = { 0 };
+	int status;
 
 	forced_sync(k, parent);
-
 	if (ptrace(PTRACE_GETEVENTMSG, parent->tid, 0, &child) < 0 || read_call(k, parent, &call) < 0 ||
-	    !await_child(k, (pid_t)child))
+	    !await_child(k, (pid_t)child, &status))
 		return;
 	bool joins = (call.flags & (CLONE_VM | CLONE_VFORK)) == CLONE_VM; /* runs beside its parent in one memory */
 
@@ -192,6 +213,7 @@ void on_birth(struct keeper *k, struct task *parent, int event)
 	task->parks_parent = shares && event == PTRACE_EVENT_VFORK;
 	k->spaces[space].parked += task->parks_parent;
 	forced_born(k, &source, task, call.flags);
+	task->stop_again = WSTOPSIG(status) != SIGTRAP; /* a thread of a stopped process */
 	task->blocked = source.blocked;
 	task->by_ptrace = source.by_ptrace;
 	if (call.agent)
@@ -206,8 +228,12 @@ static struct task *leave_image(struct keeper *k, pid_t pid, pid_t former)
 	for (uint32_t i = k->live; i-- > 0;) { /* removal puts the last one here */
 		struct task *task = task_find(k, k->tids[i]);
 
-		if (task->pid == pid && task->tid != former)
+		if (task->pid == pid && task->tid != former) {
+			int death;
+
+			take_early(k, task->tid, &death); /* else a later thread of the same number would be taken for dead */
 			task_remove(k, task);
+		}
 	}
 	struct task *task = task_find(k, former);
 

@@ -80,6 +80,8 @@ struct task {
 	bool starting;                 /* by_ptrace: not yet past the first execve, only that one counts */
 	bool wants_room;               /* its ring is full, and the stop in which it will wait is about to come */
 	bool once;                     /* by_ptrace for one syscall only (int 0x80) */
+	bool stop_again;               /* a stop was met where it could not be kept: another one comes when it is resumed */
+	int stop_signal;               /* met in the agent, and to be delivered as soon as it runs on; 0: none */
 	uint64_t sighand;              /* the same in all tasks that share their signal actions */
 	uint64_t blocked;              /* forced signals the program has blocked; forcing unblocks them in the kernel */
 	uint64_t blocked_told;         /* what the thread's block has of it */
@@ -126,6 +128,7 @@ struct keeper {
 	uint64_t sighands;             /* given out so far */
 	struct early_status *early;
 	uint32_t early_count;
+	bool may_have_orphans;         /* a thread has died that may not have chosen the moment */
 	pid_t full[256];               /* threads that wait for room in their rings */
 	uint32_t full_count;
 	uint64_t busy_since, busy_ticks; /* not waiting, by the TSC */
@@ -206,6 +209,8 @@ void tell_mapping(struct keeper *k, struct task *task, uint64_t start, uint64_t 
 /* birth.c: fork, vfork, clone, exec events */
 void on_birth(struct keeper *k, struct task *parent, int event);
 void on_exec(struct keeper *k, pid_t pid);
+/* Children whose maker was killed before its event. */
+void let_orphans_go(struct keeper *k);
 
 /* forced.c: keeps the program's mask and actions for forced signals, which forcing changes in the kernel. */
 /* `child` is new; `flags` of the clone that made it. */
@@ -306,11 +311,24 @@ void send_note(struct keeper *k, const struct task *task, const char *format, ..
 void handle_status(struct keeper *k, pid_t tid, int status);
 void resume(struct task *task, int sig);
 
+/* stops.c */
+/* `status` was met on a way that the keeper lets a thread go. True: a stop of the process, or none that matters here; it is to
+ * run on, with *sig. */
+bool join_stop(struct keeper *k, pid_t tid, int status, int *sig);
+/* A signal of the set that the kernel has made, for what the thread did, waits to be delivered to it. */
+bool forced_pending(pid_t tid, uint64_t signals);
+/* Delivering `sig` would stop the process. */
+bool stops_process(pid_t tid, int sig);
+/* What the thread is to run on with: its stop_signal, taken. */
+int take_stop_signal(struct task *task);
+
 /* early.c */
 /* Puts aside a wait status that came where it could not be handled. */
 void keep_early(struct keeper *k, pid_t tid, int status);
 /* One that was put aside; false: there is none. */
 bool take_early(struct keeper *k, pid_t tid, int *status);
+/* A stop that waits for the event of a process that is gone; false: there is none. */
+bool take_early_orphan(struct keeper *k, pid_t *tid);
 /* The death of any task we know. */
 bool take_early_death(struct keeper *k, pid_t *tid, int *status);
 

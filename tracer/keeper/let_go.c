@@ -69,15 +69,7 @@ static void detach(struct keeper *k, struct task *task)
  * then hit the thread when it is on its own, and end it. */
 static bool has_forced_signal(pid_t tid)
 {
-	struct __ptrace_peeksiginfo_args args = { .nr = 8 };
-	siginfo_t pending[8];
-	long count = ptrace(PTRACE_PEEKSIGINFO, tid, &args, pending);
-
-	for (long i = 0; i < count; i++)
-		if (pending[i].si_code > 0 &&
-		    (pending[i].si_signo == SIGSYS || pending[i].si_signo == SIGSEGV || pending[i].si_signo == SIGBUS))
-			return true;
-	return false;
+	return forced_pending(tid, 1ull << (SIGSYS - 1) | 1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1));
 }
 
 /* Stops a running thread. NULL: it is gone, or not ours. Asked again after each other stop, which takes the request with it. */
@@ -90,9 +82,12 @@ static struct task *halt(struct keeper *k, pid_t tid)
 		if (ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0 || wait_stop(k, tid, &status) <= 0)
 			return NULL;
 		if (status >> 16 == PTRACE_EVENT_STOP) {
+			struct task *task = task_find(k, tid);
+
+			task->stop_again = WSTOPSIG(status) != SIGTRAP; /* it belongs to a stopped process */
 			if (!has_forced_signal(tid))
-				return task_find(k, tid);
-			resume(task_find(k, tid), 0); /* to its stop, which is next */
+				return task;
+			resume(task, 0); /* to its stop, which is next */
 			if (wait_stop(k, tid, &status) <= 0)
 				return NULL;
 		}

@@ -239,10 +239,20 @@ static void record_without_result(struct keeper *k, const struct task *task, con
 	send_record(k, rec, 1);
 }
 
+/* The kernel takes a lock for it, and a signal, the watcher's for one, ends the wait for that. */
+static int certainly(int net, unsigned long request, const void *about)
+{
+	int got;
+
+	while ((got = ioctl(net, request, about)) < 0 && errno == EINTR)
+		;
+	return got;
+}
+
 /* Its thread may have been killed since, and its end seen: what it was in has been told. */
 static bool still_waits(const struct keeper *k, const struct seccomp_notif *call)
 {
-	return !ioctl(k->net, SECCOMP_IOCTL_NOTIF_ID_VALID, &call->id);
+	return !certainly(k->net, SECCOMP_IOCTL_NOTIF_ID_VALID, &call->id);
 }
 
 static void answer(struct keeper *k, const struct seccomp_notif *call)
@@ -259,7 +269,7 @@ static void answer(struct keeper *k, const struct seccomp_notif *call)
 		else if (task || still_waits(k, call))
 			record_without_result(k, task, call);
 	}
-	ioctl(k->net, SECCOMP_IOCTL_NOTIF_SEND, &go_on);
+	certainly(k->net, SECCOMP_IOCTL_NOTIF_SEND, &go_on);
 }
 
 /* The last task under the filter is gone. */
@@ -294,7 +304,39 @@ static bool polls_itself(const struct keeper *k)
 	return k->net >= 0 && !watcher.tracer;
 }
 
-/* Where waitpid alone will not do: threads wait for room in their rings, and a look at those is due soon; or there is no watcher. */
+/* The kernel tells the death of a process's first thread when all others have been waited for: where the keeper waits for that
+ * one alone, and the process is killed, it must take theirs. */
+static bool leads_others(struct keeper *k, pid_t tid)
+{
+	const struct task *task = tid > 0 ? task_find(k, tid) : NULL;
+
+	if (!task || task->pid != tid || (task->space != NO_INDEX && space_of(k, task)->tasks < 2))
+		return false;
+	for (uint32_t i = 0; i < k->live; i++)
+		if (k->tids[i] != tid && task_find(k, k->tids[i])->pid == tid)
+			return true;
+	return false;
+}
+
+static int status_of(const siginfo_t *death)
+{
+	return death->si_code == CLD_EXITED ? W_EXITCODE(death->si_status, 0) : W_EXITCODE(0, death->si_status);
+}
+
+static void take_deaths_of_others(struct keeper *k, pid_t leader)
+{
+	for (uint32_t i = 0; i < k->live; i++) {
+		pid_t tid = k->tids[i];
+		siginfo_t death = { 0 };
+
+		if (tid != leader && task_find(k, tid)->pid == leader &&
+		    !waitid(P_PID, (id_t)tid, &death, WEXITED | WNOHANG | __WALL) && death.si_pid == tid)
+			keep_early(k, tid, status_of(&death));
+	}
+}
+
+/* Where waitpid alone will not do: threads wait for room in their rings, and a look at those is due soon; there is no watcher; or
+ * `tid` may be dead. */
 static pid_t wait_polling(struct keeper *k, pid_t tid, int *status)
 {
 	const struct timespec soon = { .tv_nsec = ROOM_WAIT_NS };
@@ -302,6 +344,11 @@ static pid_t wait_polling(struct keeper *k, pid_t tid, int *status)
 	sigset_t none;
 	pid_t got = waitpid(tid, status, __WALL | WNOHANG);
 
+	if (got)
+		return got;
+	if (leads_others(k, tid))
+		take_deaths_of_others(k, tid);
+	got = waitpid(tid, status, __WALL | WNOHANG);
 	if (got)
 		return got;
 	sigemptyset(&none);
@@ -322,7 +369,7 @@ pid_t net_wait(struct keeper *k, pid_t tid, int *status)
 	answer_watcher(k);
 	send_queued(k);
 	k->busy_ticks += now_tsc() - k->busy_since;
-	got = k->full_count || polls_itself(k) ? wait_polling(k, tid, status) : waitpid(tid, status, __WALL);
+	got = k->full_count || polls_itself(k) || leads_others(k, tid) ? wait_polling(k, tid, status) : waitpid(tid, status, __WALL);
 	k->busy_since = now_tsc();
 	if (got < 0 && errno == ECHILD && tid < 0 && k->let_go && k->net >= 0) {
 		/* only tasks that were let go are left: until the watcher's signal */

@@ -19,10 +19,10 @@ pid_t wait_stop(struct keeper *k, pid_t tid, int *status)
 /* Runs to the next syscall stop. */
 int run_to_syscall_stop(struct keeper *k, pid_t tid)
 {
-	int status;
+	int status, sig = 0;
 
-	do {
-		if (ptrace(PTRACE_SYSCALL, tid, 0, 0) < 0)
+	for (;;) {
+		if (ptrace(PTRACE_SYSCALL, tid, 0, sig) < 0)
 			return -errno;
 		if (wait_stop(k, tid, &status) < 0)
 			return -errno;
@@ -30,8 +30,14 @@ int run_to_syscall_stop(struct keeper *k, pid_t tid)
 			keep_early(k, tid, status);
 			return -ESRCH;
 		}
-	} while (WSTOPSIG(status) != (SIGTRAP | 0x80));
-	return 0;
+		if (status >> 16 == PTRACE_EVENT_EXEC) { /* by another thread: this one is no more */
+			on_exec(k, tid);
+			return -ESRCH;
+		}
+		if (WSTOPSIG(status) == (SIGTRAP | 0x80))
+			return 0;
+		join_stop(k, tid, status, &sig);
+	}
 }
 
 long remote_syscall(struct keeper *k, pid_t tid, uint64_t at, long nr, const uint64_t args[6])

@@ -13,6 +13,9 @@
 
 void resume(struct task *task, int sig)
 {
+	if (task->stop_again)
+		ptrace(PTRACE_INTERRUPT, task->tid, 0, 0); /* in a stop: another one follows, which says whether the process is stopped */
+	task->stop_again = false;
 	ptrace(task->by_ptrace ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, 0, sig);
 }
 
@@ -37,7 +40,9 @@ static void on_gone(struct keeper *k, struct task *task, int status)
 	else
 		send_control(k, (struct control){ .type = MSG_EXITED, .pid = task->pid, .tid = task->tid, .value = status }, NULL, 0,
 		     -1);
+	k->may_have_orphans |= WIFSIGNALED(status) || task->tid != task->pid;
 	task_remove(k, task);
+	let_orphans_go(k);
 }
 
 /* A child that died before its parent's event, which will find nobody; a thread that an exec has ended; or one let go. */
@@ -60,7 +65,12 @@ static void on_event_stop(struct keeper *k, struct task *task, int sig)
 		return;
 	}
 	send_control(k, (struct control){ .type = MSG_STOP, .pid = task->pid, .tid = task->tid, .value = sig }, NULL, 0, -1);
-	ptrace(PTRACE_LISTEN, task->tid, 0, 0);
+	if (ptrace(PTRACE_LISTEN, task->tid, 0, 0) == 0) {
+		task->stop_again = false;
+		return;
+	}
+	task->stop_again = true; /* it has run since */
+	resume(task, 0);
 }
 
 static void on_stop(struct keeper *k, struct task *task, int status)
@@ -116,9 +126,10 @@ void handle_status(struct keeper *k, pid_t tid, int status)
 {
 	struct task *task = task_of(k, tid, status);
 
-	if (!task && WIFSTOPPED(status))
+	if (!task && WIFSTOPPED(status)) {
 		keep_early(k, tid, status);
-	else if (!task)
+		let_orphans_go(k);
+	} else if (!task)
 		on_stranger_gone(k, tid, status);
 	else if (WIFSTOPPED(status))
 		on_stop(k, task, status);

@@ -257,18 +257,16 @@ static bool is_dispatch(struct keeper *k, const struct task *task, const struct 
 
 enum run_end { RUN_ON, RUN_DONE, RUN_ASIDE };
 
-/* One stop on the way. A signal sent meanwhile that cannot be blocked is put into *later. RUN_ASIDE: a vDSO function
- * faults, or leaves the answer to the kernel (the system call will be made again). */
-static enum run_end run_stop(struct keeper *k, struct task *task, int status, int *later)
+/* One stop on the way; it runs on with *sig. A signal sent meanwhile that is not blocked is put into *later. RUN_ASIDE: a vDSO
+ * function faults, or leaves the answer to the kernel (the system call will be made again). */
+static enum run_end run_stop(struct keeper *k, struct task *task, int status, int *sig, int *later)
 {
 	struct user_regs_struct regs;
 	siginfo_t info;
 
-	if (status >> 16 || ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) < 0 ||
-	    ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0) {
-		*later = WSTOPSIG(status) == SIGTRAP ? *later : SIGSTOP; /* a stop of the whole process: joined later */
+	if (join_stop(k, task->tid, status, sig) || status >> 16 || ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) < 0 ||
+	    ptrace(PTRACE_GETREGS, task->tid, 0, &regs) < 0)
 		return RUN_ON;
-	}
 	if (info.si_signo == SIGTRAP && (regs.rip == AGENT_EXPORT_STUB_STOP || regs.rip == AGENT_EXPORT_VDSO_STOP))
 		return RUN_DONE;
 	if (in_agent(regs.rip) && pass_over(k, task, &regs, &info))
@@ -286,6 +284,11 @@ static enum run_end run_stop(struct keeper *k, struct task *task, int status, in
 	return RUN_ON;
 }
 
+static uint64_t signal_bit(int sig)
+{
+	return sig ? 1ull << (sig - 1) : 0;
+}
+
 static int set_stop(struct keeper *k, const struct task *task, uint64_t stop)
 {
 	return tracee_write(k, task->tid, thread_block(task) + offsetof(struct agent_thread, stop), &stop, sizeof(stop));
@@ -298,21 +301,21 @@ static int run_out(struct keeper *k, struct task *task, struct user_regs_struct 
 	const uint64_t forced = 1ull << (SIGTRAP - 1) | 1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) | 1ull << (SIGSYS - 1);
 	enum run_end end = RUN_ON;
 	uint64_t mask, others;
-	int status, later = 0;
+	int status, sig = take_stop_signal(task), later = 0;
 
 	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
 		return -errno;
-	others = mask | ~forced;
+	others = mask | ~(forced | signal_bit(sig));
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(others), &others);
 	set_stop(k, task, 1);
 	while (end == RUN_ON) {
-		if (ptrace(PTRACE_CONT, task->tid, 0, 0) < 0 || !await_thread(k, task->tid, &status))
+		if (ptrace(PTRACE_CONT, task->tid, 0, sig) < 0 || !await_thread(k, task->tid, &status))
 			return -ESRCH;
 		if (status >> 16 == PTRACE_EVENT_EXEC) { /* by another thread: this one is no more */
 			on_exec(k, task->tid);
 			return -ESRCH;
 		}
-		end = run_stop(k, task, status, &later);
+		end = run_stop(k, task, status, &sig, &later);
 	}
 	set_stop(k, task, 0);
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(mask), &mask);
@@ -323,29 +326,48 @@ static int run_out(struct keeper *k, struct task *task, struct user_regs_struct 
 	return end == RUN_ASIDE;
 }
 
+/* One step, to be followed by *sig. 0, or -errno when the thread is gone. */
+static int step(struct keeper *k, struct task *task, struct user_regs_struct *regs, int *sig)
+{
+	int status, how = PTRACE_SINGLESTEP;
+
+	for (;;) {
+		if (ptrace(how, task->tid, 0, *sig) < 0 || wait_stop(k, task->tid, &status) < 0)
+			return -errno;
+		if (!WIFSTOPPED(status)) {
+			keep_early(k, task->tid, status);
+			return -ESRCH;
+		}
+		if (status >> 16 == PTRACE_EVENT_EXEC) { /* by another thread */
+			on_exec(k, task->tid);
+			return -ESRCH;
+		}
+		if (!join_stop(k, task->tid, status, sig))
+			break;
+		how = forced_pending(task->tid, 1ull << (SIGTRAP - 1)) ? PTRACE_CONT : PTRACE_SINGLESTEP; /* has the step been made? */
+	}
+	if (ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
+		return -errno;
+	return WSTOPSIG(status) == SIGTRAP || step_over(k, task, regs) ? 0 : -EFAULT;
+}
+
 /* Steps until the thread has left the agent's code or only the way back to the program is left, signals blocked. (That way
  * holds a popf, over which the kernel takes the trap flag for the program's own.) 0, or -errno when it is gone. */
 static int step_out(struct keeper *k, struct task *task, struct user_regs_struct *regs)
 {
 	uint64_t mask, others;
-	int status, err = 0;
+	int err = 0, sig = take_stop_signal(task);
 
 	if (ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask) < 0)
 		return -errno;
-	others = mask | ~(1ull << (SIGTRAP - 1)); /* a step forces SIGTRAP: blocked, that would reset its action */
+	others = mask | ~(1ull << (SIGTRAP - 1) | signal_bit(sig)); /* a step forces SIGTRAP: blocked, that would reset its action */
 	ptrace(PTRACE_SETSIGMASK, task->tid, sizeof(others), &others);
 	while (!err && in_agent(regs->rip) && !stub_returns(regs->rip)) {
 		bool returns = regs->rip == AGENT_EXPORT_SIGRETURN;
 
-		if (ptrace(PTRACE_SINGLESTEP, task->tid, 0, 0) < 0 || wait_stop(k, task->tid, &status) < 0)
-			err = -errno;
-		else if (!WIFSTOPPED(status)) {
-			keep_early(k, task->tid, status);
-			return -ESRCH;
-		} else if (ptrace(PTRACE_GETREGS, task->tid, 0, regs) < 0)
-			err = -errno;
-		else if (WSTOPSIG(status) != SIGTRAP && !step_over(k, task, regs))
-			err = -EFAULT;
+		err = step(k, task, regs, &sig);
+		if (err == -ESRCH)
+			return err;
 		if (returns) /* the mask is the one of the signal frame now */
 			ptrace(PTRACE_GETSIGMASK, task->tid, sizeof(mask), &mask);
 	}
@@ -526,6 +548,10 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 	}
 	if (rewrite_leave_trampoline(k, task, &regs))
 		ptrace(PTRACE_SETREGS, tid, 0, &regs);
+	bool stops = task->chunk != NO_INDEX && stops_process(tid, sig);
+	int err = 0;
+
+	task->stop_signal = stops ? sig : 0;
 	if (task->chunk != NO_INDEX) {
 		if (in_agent(regs.rip) && copy_fault(k, task, &regs, &info)) {
 			forced_replay(k, task);
@@ -533,8 +559,7 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 			return;
 		}
 		interrupts = in_agent(regs.rip) && was_interrupted(&regs);
-		int err = leave_agent(k, task, &regs, &info);
-
+		err = leave_agent(k, task, &regs, &info);
 		if (err && err != -EFAULT)
 			return;
 		/* The program spoilt the agent's memory: the fault met there is its own, and must not leave it stopped for ever. */
@@ -545,5 +570,7 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 	forced_deliver(k, task, sig, interrupts);
 	send_control(k, (struct control){ .type = MSG_SIGNAL, .pid = task->pid, .tid = tid, .value = sig }, &info,
 		     sizeof(info), -1);
+	if (!take_stop_signal(task) && stops && !err)
+		sig = 0; /* it was delivered on the way out of the agent */
 	resume(task, sig);
 }
