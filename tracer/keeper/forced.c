@@ -205,7 +205,8 @@ void forced_rewind(struct keeper *k, struct task *task)
 	struct agent_thread thread;
 
 	task->rewound = task->chunk != NO_INDEX && !tracee_read(k, task->tid, thread_block(task), &thread, sizeof(thread)) &&
-			thread.phase == AGENT_BEFORE && thread.caught == CAUGHT_DISPATCH && is_noted(thread.frame.rax);
+			(thread.phase == AGENT_BEFORE || thread.frame.rax == SYS_rt_sigreturn) && /* which is recorded before */
+			thread.caught == CAUGHT_DISPATCH && is_noted(thread.frame.rax);
 	if (task->rewound)
 		forced_undo(k, task, thread.frame.rax);
 }

@@ -318,20 +318,23 @@ static bool leads_others(struct keeper *k, pid_t tid)
 	return false;
 }
 
-static int status_of(const siginfo_t *death)
+/* Looks only: a tracer is given stops as well, whatever it asks for, and they are for the main loop. */
+static bool is_dead(pid_t tid)
 {
-	return death->si_code == CLD_EXITED ? W_EXITCODE(death->si_status, 0) : W_EXITCODE(0, death->si_status);
+	siginfo_t info = { 0 };
+
+	return !waitid(P_PID, (id_t)tid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) && info.si_pid == tid &&
+	       (info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED);
 }
 
 static void take_deaths_of_others(struct keeper *k, pid_t leader)
 {
 	for (uint32_t i = 0; i < k->live; i++) {
 		pid_t tid = k->tids[i];
-		siginfo_t death = { 0 };
+		int status;
 
-		if (tid != leader && task_find(k, tid)->pid == leader &&
-		    !waitid(P_PID, (id_t)tid, &death, WEXITED | WNOHANG | __WALL) && death.si_pid == tid)
-			keep_early(k, tid, status_of(&death));
+		if (tid != leader && task_find(k, tid)->pid == leader && is_dead(tid) && waitpid(tid, &status, __WALL) == tid)
+			keep_early(k, tid, status);
 	}
 }
 

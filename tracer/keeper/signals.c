@@ -193,11 +193,36 @@ static bool copy_fault(struct keeper *k, const struct task *task, struct user_re
 	return true;
 }
 
-/* A signal met on the way through the agent; false when it is neither a fault of the copy routine nor the agent's own call. */
+/* The thread may not read the TSC any more (seccomp's strict mode, PR_SET_TSC), which the agent does: it gets what it would have
+ * read. */
+static bool clock_fault(struct keeper *k, const struct task *task, struct user_regs_struct *regs, const siginfo_t *info)
+{
+	static const uint8_t rdtsc[] = { 0x0f, 0x31 };
+
+	if (info->si_signo != SIGSEGV || info->si_code != SI_KERNEL ||
+	    memcmp(agent_image + (regs->rip - AGENT_BASE), rdtsc, sizeof(rdtsc)) != 0)
+		return false;
+	uint64_t now = now_tsc();
+
+	forced_restore(k, task, SIGSEGV);
+	regs->rip += sizeof(rdtsc);
+	regs->rax = (uint32_t)now;
+	regs->rdx = now >> 32;
+	ptrace(PTRACE_SETREGS, task->tid, 0, regs);
+	return true;
+}
+
+/* The agent has met what only it meets. At a signal in the agent. */
+static bool own_fault(struct keeper *k, const struct task *task, struct user_regs_struct *regs, const siginfo_t *info)
+{
+	return copy_fault(k, task, regs, info) || clock_fault(k, task, regs, info);
+}
+
+/* A signal met on the way through the agent; false when it is neither its own fault nor its own call. */
 static bool pass_over(struct keeper *k, struct task *task, struct user_regs_struct *regs, const siginfo_t *info)
 {
 	if (info->si_signo != SIGSYS || regs->rip != AGENT_EXPORT_KEEPER_AFTER)
-		return copy_fault(k, task, regs, info);
+		return own_fault(k, task, regs, info);
 	forced_restore(k, task, SIGSYS);
 	answer_agent(k, task, regs);
 	return true;
@@ -553,7 +578,7 @@ void on_signal(struct keeper *k, struct task *task, int sig)
 
 	task->stop_signal = stops ? sig : 0;
 	if (task->chunk != NO_INDEX) {
-		if (in_agent(regs.rip) && copy_fault(k, task, &regs, &info)) {
+		if (in_agent(regs.rip) && own_fault(k, task, &regs, &info)) {
 			forced_replay(k, task);
 			resume(task, 0);
 			return;

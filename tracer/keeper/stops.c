@@ -16,6 +16,13 @@ static void tell_signal(struct keeper *k, const struct task *task, int sig)
 			     sizeof(info), -1);
 }
 
+bool stops_process(pid_t tid, int sig)
+{
+	if (sig == SIGSTOP)
+		return true;
+	return (sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) && !(status_number(tid, "SigCgt:", 16) & 1ull << (sig - 1));
+}
+
 bool join_stop(struct keeper *k, pid_t tid, int status, int *sig)
 {
 	struct task *task = task_find(k, tid);
@@ -26,11 +33,11 @@ bool join_stop(struct keeper *k, pid_t tid, int status, int *sig)
 			task->stop_again = true;
 		return true;
 	}
-	if (status >> 16 || WSTOPSIG(status) != SIGSTOP)
+	if (status >> 16 || !stops_process(tid, WSTOPSIG(status)))
 		return false;
+	*sig = WSTOPSIG(status);
 	if (task)
-		tell_signal(k, task, SIGSTOP);
-	*sig = SIGSTOP;
+		tell_signal(k, task, *sig);
 	return true;
 }
 
@@ -44,13 +51,6 @@ bool forced_pending(pid_t tid, uint64_t signals)
 		if (pending[i].si_code > 0 && signals & 1ull << (pending[i].si_signo - 1))
 			return true;
 	return false;
-}
-
-bool stops_process(pid_t tid, int sig)
-{
-	if (sig == SIGSTOP)
-		return true;
-	return (sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) && !(status_number(tid, "SigCgt:", 16) & 1ull << (sig - 1));
 }
 
 int take_stop_signal(struct task *task)
