@@ -45,7 +45,7 @@ THREADS = os.path.join(ROOT, "tests/torture/threads.c")
 PIPELINE = "cat /etc/passwd | sort | uniq -c | tail -1"
 # name -> (command, how to prepare its directory, its threads race)
 WORKLOADS = {
-    "ls": (["ls", "-l", "/"], None, False),
+    "ls": (["ls", "-l", "/usr", "/etc/alternatives"], None, False), # / has link counts and sizes that change by themselves
     "cat": (["cat", "/etc/passwd"], None, False),
     "pipeline": (["sh", "-c", PIPELINE], None, False),
     "python": (["/usr/bin/python3", "-c", 'import json,subprocess; subprocess.run(["true"])'], None, False),
@@ -418,22 +418,17 @@ def trace_command(args, workload):
     return same
 
 
-def settled(text):
-    """`ls -l /`: link counts, sizes and times of these change by themselves (every process is a link of /proc)."""
-    return re.sub(rb"(?m)^(\S+) .* (proc|tmp|run|sys|dev)$", rb"\1 \2", text)
-
-
 def output_command(args, workload):
     run = Run(workload)
     native = run.run([], "untraced")
     traced = run.run([args.tool, "-f", "-o", "/dev/null"], "untraced")
     same = True
     for what, theirs, ours in zip(("stdout", "stderr"), native, traced):
-        if settled(theirs) != settled(ours):
+        if theirs != ours:
             print("%s differs:" % what)
             print("\n".join(list(difflib.unified_diff(
-                settled(theirs).decode("utf-8", "replace").splitlines(),
-                settled(ours).decode("utf-8", "replace").splitlines(), "untraced", "traced", lineterm=""))[:40]))
+                theirs.decode("utf-8", "replace").splitlines(),
+                ours.decode("utf-8", "replace").splitlines(), "untraced", "traced", lineterm=""))[:40]))
             same = False
     if native[2] != traced[2]:
         print("exit status: %d untraced, %d traced" % (native[2], traced[2]))

@@ -107,8 +107,6 @@ static void open_report(struct session *session)
 		session->report.summary = summary_open(options->summary_columns);
 	if (options->summary != SUMMARY_OFF && !session->report.summary)
 		die(EXIT_CANNOT_TRACE, "out of memory");
-	unclosed = session;
-	atexit(close_at_exit);
 }
 
 static void open_session(struct session *session, const char *program, int argc, char **argv)
@@ -117,15 +115,17 @@ static void open_session(struct session *session, const char *program, int argc,
 
 	sinks_open(&session->sinks, options);
 	tsc_clock_start(&session->clock);
+	fill_format_options(session, argc, argv);
+	open_report(session); /* before there is a program: it may need memory, and nothing may be recorded that cannot be told */
 	session->keeper.outputs = session->sinks.fds;
 	session->keeper.output_count = session->sinks.count;
 	int err = keeper_launch(&session->keeper, options, program);
 
 	if (err)
 		die(EXIT_CANNOT_TRACE, "cannot start the keeper: %s", strerror(err));
-	fill_format_options(session, argc, argv);
+	unclosed = session;
+	atexit(close_at_exit); /* not the keeper's */
 	drain_open(&session->drain, session->keeper.socket, session->keeper.shared, &session->merge);
-	open_report(session);
 }
 
 static void report_until(struct session *session, uint64_t limit)
