@@ -18,7 +18,7 @@ struct place { uint64_t addr; const char *object; uint64_t offset; };
 
 enum event_type {
 	EVENT_ENTER,   /* a syscall begins: its input arguments are there (text uses it for <unfinished ...>) */
-	EVENT_EXIT,    /* the same syscall ends: record complete */
+	EVENT_EXIT,    /* the same syscall ends: record complete. No ENTER came before when it is `whole` */
 	EVENT_SIGNAL, EVENT_STOP, EVENT_EXITED, EVENT_PROCESS, EVENT_NOTE, EVENT_LOST
 };
 enum call_state {
@@ -40,6 +40,7 @@ struct event {
 	/* syscalls */
 	const struct record *record; /* validated copy */
 	enum call_state state;       /* EXIT only */
+	bool whole;                  /* EXIT: nothing happened since it began, so there was no ENTER; it has a result */
 	struct place site, caller;
 	const char *via;             /* the libc function that made it; NULL: not known */
 	enum raw_state raw;

@@ -363,7 +363,7 @@ static void text_exit(struct formatter *f, const struct event *event)
 	} else {
 		flush_pending(f, " <unfinished ...>");
 	}
-	resumed = take_open(f, event->id);
+	resumed = !event->whole && take_open(f, event->id);
 	put_leader(f, event, resumed ? event->ts_ns : event->start_ns);
 	buf_puts(&f->line, resumed ? "<... " : "");
 	buf_puts(&f->line, name);

@@ -215,13 +215,13 @@ static void maps_are_found_replaced_and_cut(void)
 	CHECK(maps_find(&maps, 0x8010).offset == 0x2010);
 	maps_add(&maps, (struct map){ 0x2000, 0x3000, 0x7000, "/lib/libc.so.6" });
 	CHECK(maps.count == 4 && maps_find(&maps, 0x2004).offset == 0x7004 && maps_find(&maps, 0x3004).offset == 0x2004);
-	CHECK(maps_raw(&maps, maps_find(&maps, 0x2004)) == RAW_NO && maps_raw(&maps, maps_find(&maps, 0x1004)) == RAW_YES);
-	CHECK(maps_raw(&maps, maps_find(&maps, 0x8004)) == RAW_NO && maps_raw(&maps, maps_find(&maps, 0x70000)) == RAW_YES);
+	CHECK(maps_raw(&maps, 0x2004) == RAW_NO && maps_raw(&maps, 0x1004) == RAW_YES);
+	CHECK(maps_raw(&maps, 0x8004) == RAW_NO && maps_raw(&maps, 0x70000) == RAW_YES);
 	maps_copy(&copy, &maps);
 	maps_remove(&maps, 0, 0x4000);
-	CHECK(maps.count == 2 && maps_find(&maps, 0x4000).offset == 0x3000 && copy.count == 4);
+	CHECK(maps.count == 2 && !maps_find(&maps, 0x2004).object && maps_find(&maps, 0x4000).offset == 0x3000 && copy.count == 4);
 	maps_clear(&maps);
-	CHECK(maps_raw(&maps, maps_find(&maps, 0x1004)) == RAW_UNKNOWN);
+	CHECK(maps_raw(&maps, 0x1004) == RAW_UNKNOWN);
 	maps_close(&maps);
 	maps_close(&copy);
 }
@@ -245,6 +245,58 @@ static void moments_come_out_in_order_and_stable(void)
 		count++;
 	}
 	CHECK(count == 7 && merge.count == 1);
+	merge_close(&merge);
+}
+
+struct expected { uint64_t tsc, sequence; };
+
+static int by_time(const void *left, const void *right)
+{
+	const struct expected *a = left, *b = right;
+
+	if (a->tsc != b->tsc)
+		return a->tsc < b->tsc ? -1 : 1;
+	return a->sequence < b->sequence ? -1 : a->sequence > b->sequence;
+}
+
+/* Calls of several threads, most of them in the order of each thread, taken in rounds: as if each had been two moments. */
+static void calls_come_out_in_the_order_of_their_beginnings_and_ends(void)
+{
+	enum { CALLS = 4000, THREADS = 7 };
+	static struct expected expected[CALLS * 2];
+	struct merge merge = { 0 };
+	struct moment moment;
+	uint64_t clocks[THREADS] = { 0 };
+	size_t taken = 0, whole = 0;
+
+	srand(1);
+	for (uint64_t i = 0; i < CALLS; i++) {
+		int thread = i / 20 % THREADS;
+		uint64_t start = clocks[thread] + (uint64_t)rand() % 3, end = start + (uint64_t)rand() % 9;
+
+		clocks[thread] = rand() % 50 ? end : start;
+		expected[i * 2] = (struct expected){ start, i * 2 };
+		expected[i * 2 + 1] = (struct expected){ end, i * 2 + 1 };
+		struct record record = { .size = sizeof(record), .nr = (int32_t)i };
+
+		merge_add(&merge, (struct moment){ .tsc = start, .end_tsc = end, .kind = MOMENT_CALL,
+						   .call = call_create(&merge.pool, &record, sizeof(record)) });
+	}
+	qsort(expected, CALLS * 2, sizeof(expected[0]), by_time);
+	for (uint64_t limit = 0; merge.count; limit += 5)
+		while (merge_take(&merge, limit, &moment)) {
+			bool is_call = moment.kind == MOMENT_CALL;
+
+			CHECK(moment.tsc <= limit && (!is_call || moment.end_tsc <= limit));
+			CHECK(taken < CALLS * 2 && expected[taken].sequence == moment.sequence);
+			CHECK(moment.call->record->nr == (int32_t)(moment.sequence / 2));
+			CHECK((moment.kind == MOMENT_EXIT) == (moment.sequence % 2 == 1));
+			CHECK(!is_call || expected[taken + 1].sequence == moment.sequence + 1);
+			whole += is_call;
+			taken += is_call ? 2 : 1;
+			moment_release(&moment);
+		}
+	CHECK(taken == CALLS * 2 && whole > 100);
 	merge_close(&merge);
 }
 
@@ -431,7 +483,7 @@ static void note_event(struct formatter *formatter, const struct event *event)
 {
 	static const char *const types[] = { "enter", "exit", "signal", "stop", "exited", "process", "note", "lost" };
 
-	fprintf(formatter->out, "%d %s", event->tid, types[event->type]);
+	fprintf(formatter->out, "%d %s", event->tid, event->whole ? "call" : types[event->type]);
 	if (event->type == EVENT_ENTER || event->type == EVENT_EXIT)
 		fprintf(formatter->out, " %d", event->record->nr);
 	if (event->type == EVENT_EXIT)
@@ -584,7 +636,7 @@ static void a_vdso_record_is_whole_and_ends_no_open_call(void)
 	call.end_tsc = tsc_now();
 	tell(keeper, (struct control){ .type = MSG_RECORD, .pid = 10, .tid = 10, .value = 1 }, &call, sizeof(call), -1);
 	tell(keeper, (struct control){ .type = MSG_FINISHED, .pid = 10 }, "", 0, -1);
-	fixture_close(&f, "10 process start\n10 enter 20\n10 enter 228\n10 exit 228=0/0 raw0 - a\n10 exit 20=5/0 raw2 - a\n");
+	fixture_close(&f, "10 process start\n10 enter 20\n10 call 228=0/0 raw0 - a\n10 exit 20=5/0 raw2 - a\n");
 }
 
 static void two_threads_are_merged_and_a_damaged_ring_is_noted_once(void)
@@ -611,7 +663,7 @@ static void two_threads_are_merged_and_a_damaged_ring_is_noted_once(void)
 	tell(keeper, (struct control){ .type = MSG_EXITED, .pid = 10, .tid = 11 }, "", 0, -1);
 	tell(keeper, (struct control){ .type = MSG_EXITED, .pid = 10, .tid = 10 }, "", 0, -1);
 	tell(keeper, (struct control){ .type = MSG_FINISHED, .pid = 10 }, "", 0, -1);
-	fixture_close(&f, "10 process start\n11 process clone\n10 enter 1\n11 enter 2\n11 exit 2=5/0 raw2 - b\n"
+	fixture_close(&f, "10 process start\n11 process clone\n10 enter 1\n11 call 2=5/0 raw2 - b\n"
 			  "10 exit 1=6/0 raw2 - a\n11 note\n11 exited\n10 exited\n");
 }
 
@@ -666,6 +718,7 @@ int main(void)
 	programs_are_found_as_execvp_does();
 	maps_are_found_replaced_and_cut();
 	moments_come_out_in_order_and_stable();
+	calls_come_out_in_the_order_of_their_beginnings_and_ends();
 	times_never_go_back_when_the_rate_is_learned();
 	rings_wrap_by_pads_and_give_space_back();
 	open_records_show_their_entry_part();

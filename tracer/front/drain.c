@@ -460,6 +460,7 @@ uint64_t drain_round(struct drain *drain)
 	/* Before the socket is read: what is announced later has a later time, and what is sent by now is received. */
 	uint64_t queued = __atomic_load_n(&drain->shared->since, __ATOMIC_ACQUIRE);
 
+	drain->now = now;
 	drain->busy = drain->crowded = false;
 	drain_rings(drain);
 	while (!drain->ended && receive(drain))

@@ -28,6 +28,7 @@ struct drain {
 	struct source **sources;
 	size_t source_count, source_capacity;
 	uint64_t next_id;
+	uint64_t now;               /* when the clock was read last: no record is later */
 	uint64_t round_before;      /* when it began: all that was in the rings then has been read */
 	int32_t program;            /* pid of the program, 0 until it is there */
 	bool busy;                  /* something came in the last round */

@@ -8,29 +8,38 @@
 #define FIRST_RESTART 512
 #define LAST_RESTART 516
 
+static uint64_t end_of(const struct record *record)
+{
+	return record->end_tsc ? record->end_tsc : record->start_tsc;
+}
+
 static void add_moment(struct drain *drain, enum moment_kind kind, struct call *call, uint64_t tsc)
 {
 	call->references++;
 	merge_add(drain->merge, (struct moment){ .tsc = tsc, .kind = kind, .call = call });
 }
 
-static void tame_times(struct record *record)
+/* A time that is later than a moment ago is looked at again: reading the clock costs as much as copying a record. */
+static uint64_t not_after_now(struct drain *drain, uint64_t tsc)
 {
-	uint64_t now = tsc_now();
+	if (tsc > drain->now)
+		drain->now = tsc_now();
+	return tsc > drain->now ? drain->now : tsc;
+}
 
-	if (record->start_tsc > now)
-		record->start_tsc = now;
+static void tame_times(struct drain *drain, struct record *record)
+{
+	record->start_tsc = not_after_now(drain, record->start_tsc);
 	if (!record->end_tsc)
 		return;
-	if (record->end_tsc > now)
-		record->end_tsc = now;
+	record->end_tsc = not_after_now(drain, record->end_tsc);
 	if (record->end_tsc < record->start_tsc)
 		record->end_tsc = record->start_tsc;
 }
 
-static struct call *begin(struct drain *drain, const struct flow *flow, struct record *record)
+static struct call *create(struct drain *drain, const struct flow *flow, struct record *record)
 {
-	tame_times(record);
+	tame_times(drain, record);
 	record->pid = flow->pid;
 	record->tid = flow->tid;
 	struct call *call = call_create(&drain->merge->pool, record, record->size);
@@ -38,6 +47,13 @@ static struct call *begin(struct drain *drain, const struct flow *flow, struct r
 	call->id = drain->next_id++;
 	call->pid = flow->pid;
 	call->tid = call->exit_tid = flow->tid;
+	return call;
+}
+
+static struct call *begin(struct drain *drain, const struct flow *flow, struct record *record)
+{
+	struct call *call = create(drain, flow, record);
+
 	add_moment(drain, MOMENT_ENTER, call, record->start_tsc);
 	return call;
 }
@@ -47,6 +63,16 @@ static void end(struct drain *drain, struct call *call, enum call_state state, u
 	call->state = state;
 	add_moment(drain, MOMENT_EXIT, call, tsc);
 	call_release(call);
+}
+
+/* Begins and ends: the reference becomes the moment's. */
+static void whole(struct drain *drain, const struct flow *flow, struct record *record, enum call_state state)
+{
+	struct call *call = create(drain, flow, record);
+
+	call->state = state;
+	merge_add(drain->merge, (struct moment){ .tsc = record->start_tsc, .end_tsc = end_of(record), .kind = MOMENT_CALL,
+						  .call = call });
 }
 
 static enum call_state state_of(const struct record *record)
@@ -77,23 +103,23 @@ void flow_complete(struct drain *drain, struct flow *flow, struct record *record
 {
 	struct call *call = flow->open;
 
-	tame_times(record);
+	tame_times(drain, record);
 	if (record->kind == RECORD_VDSO) { /* complete, and no end of an open call */
-		call = begin(drain, flow, record);
-		end(drain, call, CALL_DONE, record->end_tsc ? record->end_tsc : record->start_tsc);
+		whole(drain, flow, record, CALL_DONE);
 		return;
 	}
 	if (flow->closed_since && flow->closed_since == record->start_tsc)
 		return;
+	flow->open_since = 0;
 	if (call && call->record->start_tsc == record->start_tsc) {
 		call_renew(call, record);
 		flow->open = NULL;
-	} else { /* what was open, if anything, was taken back: the keeper's abandon_record */
-		flow_close(drain, flow, CALL_NOT_MADE, record->start_tsc);
-		call = begin(drain, flow, record);
+		end(drain, call, state_of(record), end_of(record));
+		return;
 	}
-	flow->open_since = 0;
-	end(drain, call, state_of(record), record->end_tsc ? record->end_tsc : record->start_tsc);
+	/* What was open, if anything, was taken back: the keeper's abandon_record. */
+	flow_close(drain, flow, CALL_NOT_MADE, record->start_tsc);
+	whole(drain, flow, record, state_of(record));
 }
 
 void flow_close(struct drain *drain, struct flow *flow, enum call_state state, uint64_t tsc)

@@ -42,11 +42,13 @@ static bool piece_is_path(const struct piece *piece, const char *path)
 
 static bool has_path(const struct filter *filter, const struct record *record)
 {
+	if (!filter->path_count)
+		return true;
 	for (const struct piece *at = piece_first(record); at; at = piece_next(record, at))
 		for (size_t i = 0; i < filter->path_count; i++)
 			if (piece_is_path(at, filter->paths[i]))
 				return true;
-	return !filter->path_count;
+	return false;
 }
 
 bool filter_shows_call(const struct filter *filter, const struct record *record, enum raw_state raw)

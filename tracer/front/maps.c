@@ -27,8 +27,14 @@ void maps_close(struct maps *maps)
 	*maps = (struct maps){ 0 };
 }
 
+static void forget(struct maps *maps)
+{
+	memset(maps->known, 0, sizeof(maps->known));
+}
+
 void maps_clear(struct maps *maps)
 {
+	forget(maps);
 	maps->count = 0;
 	maps->has_loader = false;
 }
@@ -43,6 +49,7 @@ static void reserve(struct maps *maps, size_t count)
 
 void maps_copy(struct maps *to, const struct maps *from)
 {
+	forget(to);
 	reserve(to, from->count);
 	if (from->count)
 		memcpy(to->items, from->items, from->count * sizeof(*from->items));
@@ -79,6 +86,7 @@ void maps_remove(struct maps *maps, uint64_t start, uint64_t end)
 {
 	size_t at = first_after(maps, start);
 
+	forget(maps);
 	while (start < end && at < maps->count && maps->items[at].start < end) {
 		struct map old = maps->items[at], tail = old;
 
@@ -109,9 +117,9 @@ void maps_add(struct maps *maps, struct map map)
 		maps->has_loader = true;
 }
 
-struct place maps_find(const struct maps *maps, uint64_t addr)
+static struct place look_up(const struct maps *maps, uint64_t addr)
 {
-	size_t at = addr ? first_after(maps, addr) : maps->count;
+	size_t at = first_after(maps, addr);
 	struct place place = { .addr = addr };
 
 	if (at == maps->count || maps->items[at].start > addr)
@@ -121,9 +129,30 @@ struct place maps_find(const struct maps *maps, uint64_t addr)
 	return place;
 }
 
-enum raw_state maps_raw(const struct maps *maps, struct place site)
+static enum raw_state raw_at(const struct maps *maps, const struct place *site)
 {
-	if (site.object && kind_of(site.object) != OBJECT_OTHER)
+	if (site->object && kind_of(site->object) != OBJECT_OTHER)
 		return RAW_NO;
 	return maps->has_loader ? RAW_YES : RAW_UNKNOWN;
+}
+
+static const struct known_place *known_at(struct maps *maps, uint64_t addr)
+{
+	struct known_place *known = &maps->known[addr * 0x9e3779b97f4a7c15ull >> 32 & (MAPS_KNOWN - 1)];
+
+	if (known->place.addr != addr) {
+		known->place = look_up(maps, addr);
+		known->raw = raw_at(maps, &known->place);
+	}
+	return known;
+}
+
+struct place maps_find(struct maps *maps, uint64_t addr)
+{
+	return addr ? known_at(maps, addr)->place : (struct place){ 0 };
+}
+
+enum raw_state maps_raw(struct maps *maps, uint64_t addr)
+{
+	return addr ? known_at(maps, addr)->raw : raw_at(maps, &(struct place){ 0 });
 }

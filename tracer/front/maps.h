@@ -8,8 +8,12 @@
 #include "format.h"
 
 struct map { uint64_t start, end, offset; const char *object; /* interned */ };
-/* Sorted by start, without overlaps. */
-struct maps { struct map *items; size_t count, capacity; bool has_loader; };
+/* What was found at an address; addr 0: nothing yet. */
+struct known_place { struct place place; enum raw_state raw; };
+#define MAPS_KNOWN 32u /* a power of two; a process makes its calls from few places */
+
+/* Items sorted by start, without overlaps. `known` is forgotten when they change. */
+struct maps { struct map *items; size_t count, capacity; bool has_loader; struct known_place known[MAPS_KNOWN]; };
 
 void maps_close(struct maps *maps);
 void maps_clear(struct maps *maps);
@@ -18,8 +22,8 @@ void maps_copy(struct maps *to, const struct maps *from);
 void maps_add(struct maps *maps, struct map map);
 void maps_remove(struct maps *maps, uint64_t start, uint64_t end);
 /* object NULL where nothing is known to be mapped. */
-struct place maps_find(const struct maps *maps, uint64_t addr);
-/* Did a syscall at that place escape libc and its loader? */
-enum raw_state maps_raw(const struct maps *maps, struct place site);
+struct place maps_find(struct maps *maps, uint64_t addr);
+/* Did a syscall at that address escape libc and its loader? */
+enum raw_state maps_raw(struct maps *maps, uint64_t addr);
 
 #endif

@@ -32,18 +32,32 @@ struct call {
 /* A control datagram, payload behind the head and followed by a NUL. */
 struct message { struct control head; char payload[]; };
 
-enum moment_kind { MOMENT_ENTER, MOMENT_EXIT, MOMENT_MESSAGE };
+/* CALL: from its beginning to its end. It comes out as one only when nothing came between the two. */
+enum moment_kind { MOMENT_ENTER, MOMENT_EXIT, MOMENT_CALL, MOMENT_MESSAGE };
 struct moment {
 	uint64_t tsc, sequence;
+	uint64_t end_tsc;          /* CALL: of its end; not before tsc */
 	enum moment_kind kind;
-	struct call *call;         /* ENTER, EXIT: a reference */
+	struct call *call;         /* ENTER, EXIT, CALL: a reference */
 	struct message *message;   /* MESSAGE: owned */
 };
 
 /* Calls that are done, to be used again: most records are small, and no call needs memory of its own then. */
 struct call_pool { struct call *free; uint32_t count; };
 
-struct merge { struct call_pool pool; struct moment *heap; size_t count, capacity; uint64_t sequence; };
+/* items[first..end) are in order. */
+struct run { struct moment *items; size_t first, end, capacity; };
+
+#define MERGE_RUNS 4u
+struct merge {
+	struct call_pool pool;
+	struct run runs[MERGE_RUNS];
+	unsigned last_run;         /* that something was added to */
+	struct moment *heap;
+	size_t heaped, capacity;   /* in the heap */
+	size_t count;              /* in all */
+	uint64_t sequence;
+};
 
 /* `pool`: may be NULL. It outlives the call. */
 struct call *call_create(struct call_pool *pool, const struct record *record, uint64_t bytes);

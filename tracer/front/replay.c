@@ -155,7 +155,7 @@ static bool state_known(uint8_t state)
 static bool on_call(struct replay *replay, const struct vtr_entry *entry, const char *payload, size_t bytes)
 {
 	struct call *call = &replay->call;
-	struct moment moment = { .kind = MOMENT_ENTER, .call = call };
+	struct moment moment = { .kind = MOMENT_CALL, .call = call };
 
 	/* The record is read where it lies, in the reader's own block; nobody changes it there. */
 	if (!record_valid((const struct record *)payload, bytes) || !state_known(entry->state))
@@ -166,9 +166,7 @@ static bool on_call(struct replay *replay, const struct vtr_entry *entry, const 
 	call->tid = call->exit_tid = call->record->tid;
 	call->id = ++replay->calls << 32; /* apart from those that come from the file */
 	moment.tsc = call->record->start_tsc;
-	report_moment(&replay->report, &moment);
-	moment.kind = MOMENT_EXIT;
-	moment.tsc = call->record->end_tsc;
+	moment.end_tsc = call->record->end_tsc;
 	report_moment(&replay->report, &moment);
 	sinks_settle(&replay->sinks); /* no writer keeps this call back: it is another one next time */
 	return true;

@@ -37,11 +37,11 @@ static void emit(struct report *report, struct event *event)
 /* ---- calls ---- */
 
 /* Fills what is decided when the call begins: its exec may change the process before it ends. */
-static void begin_call(struct report *report, struct call *call)
+static struct thread *begin_call(struct report *report, struct call *call)
 {
 	struct thread *thread = processes_thread(&report->processes, call->tid);
-	static const struct maps no_maps;
-	const struct maps *maps = thread ? &thread->process->maps : &no_maps;
+	static struct maps no_maps;
+	struct maps *maps = thread ? &thread->process->maps : &no_maps;
 
 	call->entered = true;
 	call->start_ns = tsc_clock_ns(report->clock, call->record->start_tsc);
@@ -50,11 +50,12 @@ static void begin_call(struct report *report, struct call *call)
 	call->caller = maps_find(maps, call->record->via ? call->record->caller : 0);
 	call->via = call->record->via && call->record->via <= report->function_count ?
 		report->functions[call->record->via - 1] : NULL;
-	call->raw = call->record->kind == RECORD_VDSO ? RAW_NO : maps_raw(maps, call->site);
+	call->raw = call->record->kind == RECORD_VDSO ? RAW_NO : maps_raw(maps, call->record->site);
 	call->shown = !call->hidden && filter_shows_call(&report->options->filter, call->record, call->raw);
 	call->delayed = report->options->filter.status != STATUS_ALL;
 	if (thread)
 		processes_enter(thread, call->record);
+	return thread;
 }
 
 static struct event call_event(const struct call *call, enum event_type type)
@@ -64,12 +65,17 @@ static struct event call_event(const struct call *call, enum event_type type)
 			       .state = call->state, .via = call->via, .site = call->site, .caller = call->caller, .raw = call->raw };
 }
 
-static void enter_call(struct report *report, struct call *call)
+static void record_enter(struct report *report, struct call *call)
 {
-	begin_call(report, call);
 	for (uint32_t i = 0; i < report->sink_count; i++)
 		if (report->sinks[i].writer)
 			vtr_write_enter(report->sinks[i].writer, call);
+}
+
+static void enter_call(struct report *report, struct call *call)
+{
+	begin_call(report, call);
+	record_enter(report, call);
 	if (!call->shown || call->delayed)
 		return;
 	struct event event = call_event(call, EVENT_ENTER);
@@ -77,12 +83,25 @@ static void enter_call(struct report *report, struct call *call)
 	emit(report, &event);
 }
 
-static void exit_call(struct report *report, struct call *call, uint64_t tsc)
+/* Its end alone tells a formatter all of a call that has a result; the others want to know how it began. */
+static void emit_end(struct report *report, struct call *call, uint64_t tsc, bool entered)
 {
-	struct thread *thread = processes_thread(&report->processes, call->exit_tid);
+	struct event event = call_event(call, EVENT_ENTER);
 
-	if (!call->entered)
-		enter_call(report, call);
+	event.whole = !entered && (call->state == CALL_DONE || call->state == CALL_INTERRUPTED);
+	if (!entered && !event.whole)
+		emit(report, &event);
+	event.type = EVENT_EXIT;
+	event.tid = call->exit_tid;
+	event.ts_ns = tsc_clock_ns(report->clock, tsc);
+	if (event.ts_ns < event.start_ns)
+		event.ts_ns = event.start_ns;
+	emit(report, &event);
+}
+
+/* `entered`: its ENTER was emitted, if it is shown at all. */
+static void end_call(struct report *report, struct thread *thread, struct call *call, uint64_t tsc, bool entered)
+{
 	bool shown = call->shown && filter_shows_result(&report->options->filter, call->record, call->state);
 
 	for (uint32_t i = 0; i < report->sink_count; i++)
@@ -90,19 +109,26 @@ static void exit_call(struct report *report, struct call *call, uint64_t tsc)
 			vtr_write_exit(report->sinks[i].writer, call, tsc, shown);
 	if (shown) {
 		stats_call(&report->stats, call->record, &call->site);
-		struct event event = call_event(call, EVENT_ENTER);
-
-		if (call->delayed)
-			emit(report, &event);
-		event.type = EVENT_EXIT;
-		event.tid = call->exit_tid;
-		event.ts_ns = tsc_clock_ns(report->clock, tsc);
-		if (event.ts_ns < event.start_ns)
-			event.ts_ns = event.start_ns;
-		emit(report, &event);
+		emit_end(report, call, tsc, entered && !call->delayed);
 	}
 	if (thread && call->state == CALL_DONE)
 		processes_call(thread, &report->names, call->record);
+}
+
+static void exit_call(struct report *report, struct call *call, uint64_t tsc)
+{
+	if (!call->entered)
+		enter_call(report, call);
+	end_call(report, processes_thread(&report->processes, call->exit_tid), call, tsc, true);
+}
+
+/* Nothing happened between its beginning and its end. */
+static void whole_call(struct report *report, struct call *call, uint64_t tsc)
+{
+	struct thread *thread = begin_call(report, call);
+
+	record_enter(report, call);
+	end_call(report, thread, call, tsc, false);
 }
 
 /* ---- messages ---- */
@@ -288,6 +314,9 @@ void report_moment(struct report *report, const struct moment *moment)
 		return;
 	case MOMENT_EXIT:
 		exit_call(report, moment->call, moment->tsc);
+		return;
+	case MOMENT_CALL:
+		whole_call(report, moment->call, moment->end_tsc);
 		return;
 	case MOMENT_MESSAGE:
 		report_message(report, moment->message);
