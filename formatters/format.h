@@ -77,6 +77,7 @@ struct formatter; /* opaque */
 struct formatter_ops {
 	struct formatter *(*open)(FILE *out, const struct format_options *options); /* NULL: out of memory */
 	void (*event)(struct formatter *f, const struct event *event);
+	void (*flush)(struct formatter *f); /* what events made is handed to `out` */
 	void (*close)(struct formatter *f, const struct trace_end *end);
 };
 extern const struct formatter_ops formatter_text, formatter_json, formatter_jsonl;

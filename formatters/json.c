@@ -5,6 +5,7 @@
 #include "decode.h"
 
 /* Texts that most events share are made once. Each cache is as large as stands here; the texts are small. */
+#define WHOLE_BYTES 32768u /* the kernel copies them while they are in the processor's nearest cache */
 #define NUMBERS 1024
 #define ORIGINS 256 /* a power of two */
 enum { HEAD_NAME = 6, HEADS };
@@ -23,7 +24,8 @@ struct formatter {
 	FILE *out;
 	struct format_options options;
 	struct arena arena;
-	struct buf line;
+	struct buf line;                   /* whole events, handed on together; then the one being made */
+	size_t whole;                      /* bytes of those */
 	bool document;
 	uint64_t count;
 	struct heads *heads[NUMBERS];      /* by number: what stands before each argument's value, and before all of them */
@@ -68,7 +70,7 @@ static void put_header(struct formatter *f)
 	buf_printf(out, "],\"start_realtime_ns\":\"%llu\",\"start_monotonic_ns\":\"%llu\"}",
 		(unsigned long long)o->start_realtime_ns, (unsigned long long)o->start_monotonic_ns);
 	buf_puts(out, f->document ? ",\"events\":[\n" : "\n");
-	buf_flush(out, f->out);
+	f->whole = out->len;
 }
 
 static struct formatter *open_as(FILE *out, const struct format_options *options, bool document)
@@ -346,6 +348,12 @@ static void put_other(struct formatter *f, const struct event *event)
 	}
 }
 
+static void json_flush(struct formatter *f)
+{
+	buf_flush(&f->line, f->whole, f->out);
+	f->whole = 0;
+}
+
 static void json_event(struct formatter *f, const struct event *event)
 {
 	static const char *const types[] = { "", "syscall", "signal", "stop", "exit", "process", "note", "lost" };
@@ -367,8 +375,10 @@ static void json_event(struct formatter *f, const struct event *event)
 	else
 		put_other(f, event);
 	buf_puts(&f->line, f->document ? "}" : "}\n");
-	buf_flush(&f->line, f->out);
+	f->whole = f->line.len;
 	f->count++;
+	if (f->whole >= WHOLE_BYTES)
+		json_flush(f);
 }
 
 static void put_site_counts(struct buf *line, const struct control_sites *counts)
@@ -413,14 +423,15 @@ static void put_stats(struct buf *line, const struct trace_stats *stats)
 
 static void json_close(struct formatter *f, const struct trace_end *end)
 {
-	f->line.len = 0; /* an event that there was no memory to finish */
+	f->line.len = f->whole; /* an event that there was no memory to finish */
 	buf_printf(&f->line, "%s{\"type\":\"footer\",\"complete\":%s,\"events\":%llu,\"lost\":%llu",
 		   f->document ? "\n],\"footer\":" : "", end->complete ? "true" : "false", (unsigned long long)f->count,
 		   (unsigned long long)end->lost);
 	if (end->stats)
 		put_stats(&f->line, end->stats);
 	buf_puts(&f->line, f->document ? "}}\n" : "}\n");
-	buf_flush(&f->line, f->out);
+	f->whole = f->line.len;
+	json_flush(f);
 	fflush(f->out);
 	arena_destroy(&f->arena);
 	for (size_t i = 0; i < NUMBERS; i++)
@@ -432,5 +443,5 @@ static void json_close(struct formatter *f, const struct trace_end *end)
 	free(f);
 }
 
-const struct formatter_ops formatter_json = { json_open, json_event, json_close };
-const struct formatter_ops formatter_jsonl = { jsonl_open, json_event, json_close };
+const struct formatter_ops formatter_json = { json_open, json_event, json_flush, json_close };
+const struct formatter_ops formatter_jsonl = { jsonl_open, json_event, json_flush, json_close };

@@ -23,20 +23,6 @@ static size_t utf8_length(const uint8_t *at, size_t left)
 	return size;
 }
 
-/* ASCII that stands for itself in a string. */
-static const bool is_plain[256] = {
-	[' '] = true, ['!'] = true, ['"' + 1 ... '\\' - 1] = true, ['\\' + 1 ... 0x7e] = true,
-};
-
-static size_t plain_length(const uint8_t *bytes, size_t size)
-{
-	size_t length = 0;
-
-	while (length < size && is_plain[bytes[length]])
-		length++;
-	return length;
-}
-
 static void json_control(struct buf *out, uint8_t byte)
 {
 	const char digits[6] = { '\\', 'u', '0', '0', "0123456789abcdef"[byte >> 4], "0123456789abcdef"[byte & 15] };

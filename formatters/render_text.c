@@ -22,40 +22,32 @@ static void octal_escape(struct buf *out, const uint8_t *bytes, size_t size, siz
 	buf_add(out, text + zeros, sizeof(text) - zeros);
 }
 
-/* What a byte is in a string: itself, a letter behind a backslash, or (ESCAPED) its number in octal. */
-#define ESCAPED 1
-static const char plain_or_letter[256] = {
-	[0 ... 8] = ESCAPED, [14 ... 31] = ESCAPED, [127 ... 255] = ESCAPED,
+/* A byte that is not plain: a letter behind a backslash, or (0) its number in octal. */
+static const char letters[256] = {
 	['\t'] = 't', ['\n'] = 'n', ['\v'] = 'v', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\',
 };
 
-/* Bytes inside a string, or inside a name between < and >, where these are escaped too. */
-static void put_escaped(struct buf *out, const uint8_t *bytes, size_t size, bool name)
+static void put_escaped(struct buf *out, const uint8_t *bytes, size_t size)
 {
-	size_t start = 0;
-
-	for (size_t i = 0; i < size; i++) {
-		char letter = plain_or_letter[bytes[i]];
-
-		if (name && (bytes[i] == '<' || bytes[i] == '>'))
-			letter = ESCAPED;
-		if (!letter)
-			continue;
-		buf_add(out, bytes + start, i - start);
-		start = i + 1;
-		if (letter == ESCAPED)
-			octal_escape(out, bytes, size, i);
+	for (size_t i = 0, plain; i < size; i++) {
+		plain = plain_length(bytes + i, size - i);
+		if (plain)
+			buf_add(out, bytes + i, plain);
+		i += plain;
+		if (i == size)
+			return;
+		if (letters[bytes[i]])
+			buf_add(out, (char[]){ '\\', letters[bytes[i]] }, 2);
 		else
-			buf_add(out, (char[]){ '\\', letter }, 2);
+			octal_escape(out, bytes, size, i);
 	}
-	buf_add(out, bytes + start, size - start);
 }
 
 static void quote(struct buf *out, const uint8_t *bytes, size_t size, bool hex)
 {
 	buf_putc(out, '"');
 	if (!hex)
-		put_escaped(out, bytes, size, false);
+		put_escaped(out, bytes, size);
 	for (size_t i = 0; hex && i < size; i++) {
 		const char digits[4] = { '\\', 'x', "0123456789abcdef"[bytes[i] >> 4], "0123456789abcdef"[bytes[i] & 15] };
 
@@ -64,9 +56,27 @@ static void quote(struct buf *out, const uint8_t *bytes, size_t size, bool hex)
 	buf_putc(out, '"');
 }
 
+static size_t length_before_angle(const uint8_t *name, size_t size)
+{
+	size_t length = 0;
+
+	while (length < size && name[length] != '<' && name[length] != '>')
+		length++;
+	return length;
+}
+
 void text_file_name(struct buf *out, const char *name, size_t size)
 {
-	put_escaped(out, (const uint8_t *)name, size, true);
+	const uint8_t *bytes = (const uint8_t *)name;
+
+	for (size_t i = 0; i < size; i++) {
+		size_t part = length_before_angle(bytes + i, size - i);
+
+		put_escaped(out, bytes + i, part);
+		i += part;
+		if (i < size)
+			octal_escape(out, bytes, size, i);
+	}
 }
 
 static void text_bytes(struct buf *out, const struct value *value, const struct format_options *options)

@@ -1,4 +1,5 @@
 /* Arena, buffer and value nodes. */
+#include <emmintrin.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,12 +32,11 @@ static struct arena_block *arena_grow(struct arena *arena, size_t size)
 	return arena->at = block;
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+void *arena_more(struct arena *arena, size_t size)
 {
 	struct arena_block *block = arena->at;
 	void *memory;
 
-	size = (size + 15) & ~(size_t)15;
 	while (block && block->size - block->used < size && block->next) {
 		block = arena->at = block->next;
 		block->used = 0;
@@ -107,23 +107,41 @@ void buf_grow(struct buf *buf, size_t size)
 	buf->size = grown;
 }
 
+void buf_fill(struct buf *buf, char c, size_t count)
+{
+	char *at = buf_room(buf, count);
+
+	memset(at, c, count);
+	buf_end(buf, at + count);
+}
+
 #define DIGITS_MAX 20 /* of 2^64 */
+
+static unsigned digits_of(uint64_t number)
+{
+	unsigned digits = 1;
+
+	for (; number >= 10000; number /= 10000)
+		digits += 4;
+	return digits + (number >= 10) + (number >= 100) + (number >= 1000);
+}
 
 void buf_udec(struct buf *buf, uint64_t number)
 {
 	static const char pairs[] =
 		"00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263"
 		"6465666768697071727374757677787980818283848586878889909192939495969798" "99";
-	char digits[DIGITS_MAX], *at = digits + sizeof(digits);
+	char *at = buf_room(buf, DIGITS_MAX) + digits_of(number);
 
+	buf_end(buf, at);
 	for (; number >= 100; number /= 100) {
 		at -= 2;
 		memcpy(at, pairs + number % 100 * 2, 2);
 	}
 	if (number >= 10)
-		*--at = pairs[number * 2 + 1];
-	*--at = number >= 10 ? pairs[number * 2] : (char)('0' + number);
-	buf_add(buf, at, (size_t)(digits + sizeof(digits) - at));
+		memcpy(at - 2, pairs + number * 2, 2);
+	else
+		at[-1] = (char)('0' + number);
 }
 
 void buf_dec(struct buf *buf, int64_t number)
@@ -135,15 +153,15 @@ void buf_dec(struct buf *buf, int64_t number)
 
 void buf_hex(struct buf *buf, uint64_t number)
 {
-	char digits[DIGITS_MAX], *at = digits + sizeof(digits);
+	unsigned digits = (67u - (unsigned)__builtin_clzll(number | 1)) / 4;
+	char *at = buf_room(buf, DIGITS_MAX);
 
-	do {
+	at[0] = '0';
+	at[1] = 'x';
+	at += 2 + digits;
+	buf_end(buf, at);
+	for (; digits; digits--, number >>= 4)
 		*--at = "0123456789abcdef"[number & 15];
-		number >>= 4;
-	} while (number);
-	*--at = 'x';
-	*--at = '0';
-	buf_add(buf, at, (size_t)(digits + sizeof(digits) - at));
 }
 
 void buf_alt_hex(struct buf *buf, uint64_t number)
@@ -177,20 +195,41 @@ void buf_printf(struct buf *buf, const char *format, ...)
 	free(big);
 }
 
-void buf_flush(struct buf *buf, FILE *out)
+void buf_flush(struct buf *buf, size_t size, FILE *out)
 {
-	if (buf->len)
-		fwrite_unlocked(buf->data, 1, buf->len, out);
+	if (size)
+		fwrite_unlocked(buf->data, 1, size, out);
 	buf->len = 0;
 }
 
-struct value *value_new(struct arena *arena, enum value_type type, uint64_t number)
+static bool is_plain(uint8_t byte)
 {
-	struct value *value = arena_alloc(arena, sizeof(*value));
+	return byte >= ' ' && byte < 0x7f && byte != '"' && byte != '\\';
+}
 
-	value->type = type;
-	value->number = number;
-	return value;
+/* A bit for each of the 16 bytes that is not plain. Compared as signed: above 0x7f is below ' '. */
+static unsigned not_plain(const uint8_t *bytes)
+{
+	__m128i all = _mm_loadu_si128((const __m128i *)bytes);
+	__m128i below = _mm_cmplt_epi8(all, _mm_set1_epi8(' ')), del = _mm_cmpeq_epi8(all, _mm_set1_epi8(0x7f));
+	__m128i quote = _mm_cmpeq_epi8(all, _mm_set1_epi8('"')), slash = _mm_cmpeq_epi8(all, _mm_set1_epi8('\\'));
+
+	return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(below, del), _mm_or_si128(quote, slash)));
+}
+
+size_t plain_length(const uint8_t *bytes, size_t size)
+{
+	size_t length = 0;
+
+	for (; size - length >= 16; length += 16) {
+		unsigned other = not_plain(bytes + length);
+
+		if (other)
+			return length + (size_t)__builtin_ctz(other);
+	}
+	while (length < size && is_plain(bytes[length]))
+		length++;
+	return length;
 }
 
 struct value *value_set(struct arena *arena, enum value_type type, uint64_t number, const struct constant_set *set)

@@ -494,13 +494,18 @@ static void note_event(struct formatter *formatter, const struct event *event)
 	fputc('\n', formatter->out);
 }
 
+static void note_flush(struct formatter *formatter)
+{
+	(void)formatter;
+}
+
 static void note_close(struct formatter *formatter, const struct trace_end *end)
 {
 	(void)end;
 	free(formatter);
 }
 
-static const struct formatter_ops note_ops = { note_open, note_event, note_close };
+static const struct formatter_ops note_ops = { note_open, note_event, note_flush, note_close };
 
 struct fixture {
 	struct fake_keeper keeper;

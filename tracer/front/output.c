@@ -11,7 +11,6 @@
 #include "die.h"
 #include "output.h"
 
-#define BUFFER_BYTES (64u << 10)
 #define ZSTD_WAIT_NS 200000000u
 
 int fd_above_stdio(int fd)
@@ -182,10 +181,9 @@ int output_open(struct output *output, const char *name, unsigned flags)
 	if (output->fd < 0)
 		output->error = EBADF; /* stderr is closed: nothing to write to, nobody to tell */
 	output->file = fopencookie(output, "w", functions);
-	output->buffer = malloc(BUFFER_BYTES); /* without one given, glibc takes 8 KiB, whatever it is told */
-	if (!output->file || !output->buffer || (flags & OUTPUT_ZSTD && !zstd_open(output)))
+	if (!output->file || (flags & OUTPUT_ZSTD && !zstd_open(output)))
 		return ENOMEM;
-	setvbuf(output->file, output->buffer, _IOFBF, BUFFER_BYTES);
+	setvbuf(output->file, NULL, _IONBF, 0); /* formatters and recordings hand over large pieces: no need to copy them */
 	return 0;
 }
 
@@ -193,7 +191,6 @@ bool output_close(struct output *output)
 {
 	if (fclose(output->file) != 0 && !output->error)
 		failed(output, errno);
-	free(output->buffer);
 	if (output->zstd)
 		zstd_close(output);
 	if (output->fd >= 0 && close(output->fd) < 0 && !output->error)

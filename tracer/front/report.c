@@ -146,9 +146,14 @@ static struct event message_event(struct report *report, const struct message *m
 /* In text on stderr this is strace's message; the formatter has no line for it. */
 static void tell_attached(struct report *report, int32_t tid)
 {
-	for (uint32_t i = 0; i < report->sink_count; i++)
-		if (report->sinks[i].ops && report->sinks[i].text && !(report->options->filter.quiet & QUIET_ATTACH))
-			fprintf(report->sinks[i].out, "vtrace: Process %d attached\n", tid);
+	for (uint32_t i = 0; i < report->sink_count; i++) {
+		const struct sink *sink = &report->sinks[i];
+
+		if (!sink->ops || !sink->text || report->options->filter.quiet & QUIET_ATTACH)
+			continue;
+		sink->ops->flush(sink->formatter);
+		fprintf(sink->out, "vtrace: Process %d attached\n", tid);
+	}
 }
 
 /* The keeper may be too late to read it; then it is the parent's, and the program's before its exec is ours. */

@@ -73,6 +73,8 @@ void sinks_flush(struct sinks *sinks, bool idle)
 	for (uint32_t i = 0; i < sinks->count; i++) {
 		if (sinks->items[i].writer)
 			vtr_writer_flush(sinks->items[i].writer);
+		else if (sinks->items[i].ops)
+			sinks->items[i].ops->flush(sinks->items[i].formatter);
 		output_flush(&sinks->outputs[i], idle);
 	}
 }
@@ -93,6 +95,16 @@ static FILE *summary_file(const struct sinks *sinks, const struct options *optio
 	return stderr;
 }
 
+/* It is printed in many small pieces, and no file here has a buffer. */
+static void put_summary(struct summary *summary, FILE *out, const char *sort, const struct trace_stats *stats)
+{
+	char buffer[BUFSIZ];
+
+	setvbuf(out, buffer, _IOFBF, sizeof(buffer));
+	summary_close(summary, out, sort, stats);
+	setvbuf(out, NULL, _IONBF, 0);
+}
+
 void sinks_end(struct sinks *sinks, const struct options *options, struct summary *summary, const struct vtr_end *end,
 	       const struct trace_stats *stats)
 {
@@ -107,7 +119,7 @@ void sinks_end(struct sinks *sinks, const struct options *options, struct summar
 			sink->ops->close(sink->formatter, &told);
 	}
 	if (summary)
-		summary_close(summary, summary_file(sinks, options), options->sort, stats);
+		put_summary(summary, summary_file(sinks, options), options->sort, stats);
 }
 
 bool sinks_close(struct sinks *sinks)
