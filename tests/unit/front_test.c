@@ -208,12 +208,12 @@ static void maps_are_found_replaced_and_cut(void)
 {
 	struct maps maps = { 0 }, copy = { 0 };
 
-	maps_add(&maps, (struct map){ 0x1000, 0x5000, 0, "/bin/a" });
-	maps_add(&maps, (struct map){ 0x8000, 0x9000, 0x2000, "/lib64/ld-linux-x86-64.so.2" });
+	maps_add(&maps, (struct map){ .start = 0x1000, .end = 0x5000, .offset = 0, .object = "/bin/a" });
+	maps_add(&maps, (struct map){ .start = 0x8000, .end = 0x9000, .offset = 0x2000, .object = "/lib64/ld-linux-x86-64.so.2" });
 	CHECK(!strcmp(maps_find(&maps, 0x1234).object, "/bin/a") && maps_find(&maps, 0x1234).offset == 0x234);
 	CHECK(!maps_find(&maps, 0x5000).object && !maps_find(&maps, 0xfff).object);
 	CHECK(maps_find(&maps, 0x8010).offset == 0x2010);
-	maps_add(&maps, (struct map){ 0x2000, 0x3000, 0x7000, "/lib/libc.so.6" });
+	maps_add(&maps, (struct map){ .start = 0x2000, .end = 0x3000, .offset = 0x7000, .object = "/lib/libc.so.6" });
 	CHECK(maps.count == 4 && maps_find(&maps, 0x2004).offset == 0x7004 && maps_find(&maps, 0x3004).offset == 0x2004);
 	CHECK(maps_raw(&maps, 0x2004) == RAW_NO && maps_raw(&maps, 0x1004) == RAW_YES);
 	CHECK(maps_raw(&maps, 0x8004) == RAW_NO && maps_raw(&maps, 0x70000) == RAW_YES);

@@ -56,7 +56,7 @@ void drain_note(struct drain *drain, int32_t pid, int32_t tid, const char *text)
 /* Reads what is there when it begins: a writer that keeps pace would hold it for ever, and all it reads would pile up. */
 static void drain_source(struct drain *drain, struct flow *flow)
 {
-	uint64_t end = source_position(flow->source) + source_fill(flow->source);
+	uint64_t fill = source_fill(flow->source), end = source_position(flow->source) + fill;
 	enum source_result result;
 	char text[96];
 
@@ -64,7 +64,7 @@ static void drain_source(struct drain *drain, struct flow *flow)
 		source_abandon(flow->source); /* again: the program may have undone it */
 		return;
 	}
-	if (source_fill(flow->source) > CROWDED_BYTES)
+	if (fill > CROWDED_BYTES)
 		drain->crowded = true;
 	do {
 		result = source_next(flow->source, drain->record);
@@ -74,6 +74,7 @@ static void drain_source(struct drain *drain, struct flow *flow)
 		flow_complete(drain, flow, drain->record);
 		flow->read_until = drain->record->end_tsc;
 	} while ((int64_t)(end - source_position(flow->source)) > 0);
+	source_give_back(flow->source);
 	/* The keeper, too, marks rings abandoned, but it ends the drain first. */
 	if (result != SOURCE_CORRUPT && (drain->ended || !source_disturbed(flow->source)))
 		return;

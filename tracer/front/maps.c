@@ -3,7 +3,6 @@
 #include "memory.h"
 
 /* Prefixes of base names; the first word of a row tells what they are. */
-enum object_kind { OBJECT_OTHER, OBJECT_LIBC, OBJECT_LOADER };
 struct object_row { enum object_kind kind; const char *prefix; };
 static const struct object_row object_rows[] = {
 	{ OBJECT_LIBC, "libc.so.6" }, { OBJECT_LIBC, "libc-2." }, { OBJECT_LIBC, "libpthread" },
@@ -112,47 +111,41 @@ void maps_add(struct maps *maps, struct map map)
 	maps_remove(maps, map.start, map.end);
 	if (!map.object || !map.object[0])
 		return;
+	map.kind = kind_of(map.object);
 	insert(maps, first_after(maps, map.start), map);
-	if (kind_of(map.object) == OBJECT_LOADER)
+	if (map.kind == OBJECT_LOADER)
 		maps->has_loader = true;
 }
 
-static struct place look_up(const struct maps *maps, uint64_t addr)
+static struct known_place look_up(const struct maps *maps, uint64_t addr)
 {
-	size_t at = first_after(maps, addr);
-	struct place place = { .addr = addr };
+	size_t at = addr ? first_after(maps, addr) : maps->count;
+	struct known_place found = { .place.addr = addr, .raw = maps->has_loader ? RAW_YES : RAW_UNKNOWN };
 
 	if (at == maps->count || maps->items[at].start > addr)
-		return place;
-	place.object = maps->items[at].object;
-	place.offset = addr - maps->items[at].start + maps->items[at].offset;
-	return place;
-}
-
-static enum raw_state raw_at(const struct maps *maps, const struct place *site)
-{
-	if (site->object && kind_of(site->object) != OBJECT_OTHER)
-		return RAW_NO;
-	return maps->has_loader ? RAW_YES : RAW_UNKNOWN;
+		return found;
+	found.place.object = maps->items[at].object;
+	found.place.offset = addr - maps->items[at].start + maps->items[at].offset;
+	if (maps->items[at].kind != OBJECT_OTHER)
+		found.raw = RAW_NO;
+	return found;
 }
 
 static const struct known_place *known_at(struct maps *maps, uint64_t addr)
 {
 	struct known_place *known = &maps->known[addr * 0x9e3779b97f4a7c15ull >> 32 & (MAPS_KNOWN - 1)];
 
-	if (known->place.addr != addr) {
-		known->place = look_up(maps, addr);
-		known->raw = raw_at(maps, &known->place);
-	}
+	if (known->place.addr != addr || !addr)
+		*known = look_up(maps, addr);
 	return known;
 }
 
 struct place maps_find(struct maps *maps, uint64_t addr)
 {
-	return addr ? known_at(maps, addr)->place : (struct place){ 0 };
+	return known_at(maps, addr)->place;
 }
 
 enum raw_state maps_raw(struct maps *maps, uint64_t addr)
 {
-	return addr ? known_at(maps, addr)->raw : raw_at(maps, &(struct place){ 0 });
+	return known_at(maps, addr)->raw;
 }

@@ -7,7 +7,8 @@
 #include <stdint.h>
 #include "format.h"
 
-struct map { uint64_t start, end, offset; const char *object; /* interned */ };
+enum object_kind { OBJECT_OTHER, OBJECT_LIBC, OBJECT_LOADER };
+struct map { uint64_t start, end, offset; const char *object; /* interned */ enum object_kind kind; /* maps_add() finds it */ };
 /* What was found at an address; addr 0: nothing yet. */
 struct known_place { struct place place; enum raw_state raw; };
 #define MAPS_KNOWN 32u /* a power of two; a process makes its calls from few places */

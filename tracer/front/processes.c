@@ -100,7 +100,7 @@ void processes_map(struct processes *all, struct names *names, const struct cont
 
 	if (map.start || map.end) {
 		if (process)
-			maps_add(&process->maps, (struct map){ map.start, map.end, map.offset, object });
+			maps_add(&process->maps, (struct map){ .start = map.start, .end = map.end, .offset = map.offset, .object = object });
 	} else if (thread) {
 		thread->mmap.object = object;
 		thread->mmap.offset = map.offset;
@@ -117,7 +117,8 @@ static void after_mmap(struct thread *thread, const struct record *record)
 		maps_remove(&thread->process->maps, start, end);
 		if (thread->mmap.object && record->args[2] & PROT_EXEC)
 			maps_add(&thread->process->maps,
-				 (struct map){ start, end, thread->mmap.offset, thread->mmap.object });
+				 (struct map){ .start = start, .end = end, .offset = thread->mmap.offset,
+					       .object = thread->mmap.object });
 	}
 	thread->mmap.object = NULL;
 }

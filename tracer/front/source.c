@@ -24,10 +24,19 @@ static const char *at_position(const struct source *source)
 	return ring_data(ring_of(source)) + *position_of(source) % RING_BYTES;
 }
 
+#define GIVE_BACK_BYTES 4096u /* at once: the writer's line is written seldom, and nobody waits for so little */
+
+void source_give_back(struct source *source)
+{
+	source->told = *position_of(source);
+	atomic_store_explicit(&ring_of(source)->tail, source->told, memory_order_release);
+}
+
 static void advance(struct source *source, uint64_t bytes)
 {
 	*position_of(source) += bytes;
-	atomic_store_explicit(&ring_of(source)->tail, *position_of(source), memory_order_release);
+	if (*position_of(source) - source->told >= GIVE_BACK_BYTES)
+		source_give_back(source);
 }
 
 static uint32_t read_word(const char *at)
@@ -54,17 +63,34 @@ static bool skip_pad(struct source *source, uint64_t waiting)
 	return true;
 }
 
+/* How much may be read, in bytes. What was seen before may be of a time before this source, or nonsense. */
+static uint64_t look(struct source *source)
+{
+	if ((int64_t)(source->head - *position_of(source)) <= 0)
+		source->head = head_of(source);
+	return source->head - *position_of(source);
+}
+
+static enum source_result nothing(struct source *source)
+{
+	if (source->told != *position_of(source))
+		source_give_back(source);
+	return SOURCE_NONE;
+}
+
 enum source_result source_next(struct source *source, struct record *copy)
 {
-	uint64_t head = head_of(source), waiting = head - *position_of(source);
-
-	if (source->corrupt || !waiting)
+	if (source->corrupt)
 		return SOURCE_NONE;
+	uint64_t waiting = look(source);
+
+	if (!waiting)
+		return nothing(source);
 	if (waiting > RING_BYTES || waiting % 8 || !skip_pad(source, waiting))
 		return corrupt(source);
-	waiting = head - *position_of(source);
+	waiting = look(source);
 	if (!waiting)
-		return SOURCE_NONE;
+		return nothing(source);
 	uint64_t bytes = read_word(at_position(source)), left = RING_BYTES - *position_of(source) % RING_BYTES;
 
 	if (bytes < sizeof(*copy) || bytes > RECORD_MAX || bytes > waiting || bytes > left)
@@ -156,7 +182,7 @@ bool source_free(struct source *source)
 		/* Where its writer stopped is where the next one begins, if that can be a place at all. */
 		*position_of(source) = head_of(source) & ~(uint64_t)7;
 		atomic_store_explicit(&ring->head, *position_of(source), memory_order_relaxed);
-		advance(source, 0);
+		source_give_back(source);
 		atomic_store_explicit(&ring->abandoned, 0, memory_order_relaxed);
 	}
 	atomic_store_explicit(&ring->state, RING_FREE, memory_order_release);

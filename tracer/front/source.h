@@ -19,12 +19,16 @@ struct source {
 	bool corrupt;
 	bool ended;       /* its thread is gone: free it when the keeper has closed it */
 	int32_t tid;
+	uint64_t head;    /* of the ring when it was read last: its line is the writer's, who writes it with each record */
+	uint64_t told;    /* the position that the writer knows */
 };
 
 enum source_result { SOURCE_NONE, SOURCE_RECORD, SOURCE_CORRUPT };
 
-/* The next complete record into `copy` (RECORD_MAX bytes); its place in the ring is given back. */
+/* The next complete record into `copy` (RECORD_MAX bytes). Its place is given back with others', at the latest by
+ * source_give_back(), which NONE does, too. */
 enum source_result source_next(struct source *source, struct record *copy);
+void source_give_back(struct source *source);
 /* Start time of the record being made, 0 when there is none. Only after source_next said NONE. */
 uint64_t source_open_since(const struct source *source);
 /* The entry part of that record, as a record without result. False when it was completed meanwhile or is not valid. */
