@@ -6,10 +6,11 @@
 
 /* Texts that most events share are made once. Each cache is as large as stands here; the texts are small. */
 #define WHOLE_BYTES 32768u /* the kernel copies them while they are in the processor's nearest cache */
-#define NUMBERS 1024
+#define ROWS 1024 /* a power of two */
 #define ORIGINS 256 /* a power of two */
-enum { HEAD_NAME = 6, HEADS };
-struct heads { struct buf texts[HEADS]; };
+/* Of a kind of call: what stands before its name, before the value of each argument, and behind them all. */
+enum { BEFORE_VALUES = 1, TEXTS = BEFORE_VALUES + 7 };
+struct heads { const struct syscall_row *row; struct buf texts[TEXTS]; };
 /* Where a call comes from: all that put_origin() looks at. */
 struct origin {
 	struct place site, caller;
@@ -28,7 +29,7 @@ struct formatter {
 	size_t whole;                      /* bytes of those */
 	bool document;
 	uint64_t count;
-	struct heads *heads[NUMBERS];      /* by number: what stands before each argument's value, and before all of them */
+	struct heads *heads[ROWS];         /* by row; of two that meet in a place, that of the last one */
 	struct known_origin origins[ORIGINS];
 	struct buf thread;                 /* of the last event: pid, tid, comm */
 	int32_t pid, tid;
@@ -112,88 +113,142 @@ static void put_arg_head(struct buf *out, const struct arg_row *row)
 	buf_puts(out, ",\"value\":");
 }
 
-/* NULL: not kept, for want of memory or because of its number. */
-static struct buf *head_of(struct formatter *f, uint32_t nr, int which)
+/* What stands before the value of argument `arg` of `count`, or behind the last. */
+static void put_between(struct buf *out, const struct arg_row *args, int arg, int count)
 {
-	if (nr < NUMBERS && !f->heads[nr])
-		f->heads[nr] = calloc(1, sizeof(*f->heads[nr]));
-	return nr < NUMBERS && f->heads[nr] ? &f->heads[nr]->texts[which] : NULL;
+	if (arg)
+		buf_putc(out, '}');
+	else
+		buf_puts(out, ",\"args\":[");
+	if (arg == count) {
+		buf_puts(out, "],\"ret\":");
+		return;
+	}
+	if (arg)
+		buf_putc(out, ',');
+	put_arg_head(out, &args[arg]);
+}
+
+static void forget_heads(struct heads *heads)
+{
+	for (int i = 0; i < TEXTS; i++)
+		heads->texts[i].len = 0;
+}
+
+/* NULL: not kept, for want of memory. */
+static struct heads *heads_of(struct formatter *f, const struct syscall_row *row)
+{
+	struct heads **place = &f->heads[(uintptr_t)row / sizeof(*row) % ROWS];
+
+	if (!*place)
+		*place = calloc(1, sizeof(**place));
+	if (*place && (*place)->row != row) {
+		forget_heads(*place);
+		(*place)->row = row;
+	}
+	return *place;
 }
 
 static void heads_close(struct heads *heads)
 {
-	for (int i = 0; heads && i < HEADS; i++)
+	for (int i = 0; heads && i < TEXTS; i++)
 		free(heads->texts[i].data);
 	free(heads);
 }
 
-static void put_known_head(struct formatter *f, const struct decode *d, int arg)
+static void put_known_between(struct buf *out, struct heads *heads, const struct syscall_row *row, int arg, int count)
 {
-	static const struct arg_row unknown = { 0 };
-	struct buf *head = d->row ? head_of(f, (uint32_t)d->rec->nr, arg) : NULL;
+	struct buf *text = heads ? &heads->texts[BEFORE_VALUES + arg] : NULL;
 
-	if (!head) {
-		put_arg_head(&f->line, d->row ? &d->row->args[arg] : &unknown);
+	if (!text) {
+		put_between(out, row->args, arg, count);
 		return;
 	}
-	if (!head->len)
-		put_arg_head(head, &d->row->args[arg]);
-	buf_add(&f->line, head->data, head->len);
+	if (!text->len)
+		put_between(text, row->args, arg, count);
+	buf_add(out, text->data, text->len);
 }
 
-static void put_args(struct formatter *f, struct decode *d)
+static void put_unknown_args(struct formatter *f, const struct decode *d)
 {
-	struct buf *out = &f->line;
-	struct value *args[6];
-	int count = d->row ? decode_args(d, args) : 6;
+	static const struct arg_row unknown[6] = { 0 };
 
-	buf_puts(out, ",\"args\":[");
-	for (int i = 0; i < count; i++) {
-		buf_puts(out, i ? "," : "");
-		put_known_head(f, d, i);
-		if (d->row)
-			render_json(out, args[i]);
-		else
-			put_hex(out, d->rec->args[i]);
-		buf_putc(out, '}');
+	for (int i = 0; i < 6; i++) {
+		put_between(&f->line, unknown, i, 6);
+		put_hex(&f->line, d->rec->args[i]);
 	}
-	buf_putc(out, ']');
+	put_between(&f->line, unknown, 6, 6);
+}
+
+/* ,"args":[...],"ret": */
+static void put_args(struct formatter *f, struct decode *d, struct heads *heads)
+{
+	struct value *args[6];
+
+	if (!d->row) {
+		put_unknown_args(f, d);
+		return;
+	}
+	int count = decode_args(d, args);
+
+	for (int i = 0; i < count; i++) {
+		put_known_between(&f->line, heads, d->row, i, count);
+		render_json(&f->line, args[i]);
+	}
+	put_known_between(&f->line, heads, d->row, count, count);
 }
 
 static void put_decimal(struct buf *out, int64_t number, bool quoted)
 {
-	buf_puts(out, quoted ? "\"" : "");
+	if (quoted)
+		buf_putc(out, '"');
 	buf_dec(out, number);
-	buf_puts(out, quoted ? "\"" : "");
+	if (quoted)
+		buf_putc(out, '"');
+}
+
+static const char *const state_texts[] = {
+	[CALL_UNFINISHED] = "null,\"state\":\"unfinished\"", [CALL_UNAVAILABLE] = "null,\"state\":\"unavailable\"",
+	[CALL_INTERRUPTED] = ",\"state\":\"interrupted\"", [CALL_DETACHED] = ",\"state\":\"detached\"",
+};
+
+static void put_failure(struct buf *out, int64_t ret)
+{
+	buf_puts(out, "{\"value\":-1,\"errno\":");
+	buf_dec(out, -ret);
+	buf_puts(out, ",\"error\":");
+	json_string(out, errno_name((int)-ret) ?: "UNKNOWN");
+	buf_putc(out, '}');
+}
+
+static void put_result(struct buf *out, const struct decode *d)
+{
+	int kind = d->row ? d->row->ret : RET_INT;
+
+	buf_puts(out, "{\"value\":");
+	if (kind == RET_HEX)
+		put_hex(out, (uint64_t)d->rec->ret);
+	else
+		put_decimal(out, d->rec->ret, kind == RET_OFFSET);
+	buf_putc(out, '}');
 }
 
 static void put_ret(struct formatter *f, struct decode *d, enum call_state state)
 {
-	long long ret = (long long)d->rec->ret;
-	int kind = d->row ? d->row->ret : RET_INT;
-
-	buf_puts(&f->line, ",\"ret\":");
 	if (state == CALL_UNFINISHED || state == CALL_UNAVAILABLE) {
-		buf_puts(&f->line, state == CALL_UNFINISHED ? "null,\"state\":\"unfinished\"" : "null,\"state\":\"unavailable\"");
+		buf_puts(&f->line, state_texts[state]);
 		return;
 	}
-	if (d->failed) {
-		buf_puts(&f->line, "{\"value\":-1,\"errno\":");
-		buf_dec(&f->line, -ret);
-		buf_puts(&f->line, ",\"error\":");
-		json_string(&f->line, errno_name((int)-ret) ?: "UNKNOWN");
-	} else {
-		buf_puts(&f->line, "{\"value\":");
-		if (kind == RET_HEX)
-			put_hex(&f->line, (uint64_t)ret);
-		else
-			put_decimal(&f->line, ret, kind == RET_OFFSET);
-	}
-	buf_puts(&f->line, "}");
+	if (d->failed)
+		put_failure(&f->line, d->rec->ret);
+	else
+		put_result(&f->line, d);
 	if (state == CALL_INTERRUPTED && d->failed)
-		put_key(&f->line, "restart", errno_name((int)-ret));
-	buf_puts(&f->line, state == CALL_INTERRUPTED ? ",\"state\":\"interrupted\"" : state == CALL_DETACHED ?
-		",\"state\":\"detached\"" : ",\"state\":\"done\"");
+		put_key(&f->line, "restart", errno_name((int)-d->rec->ret));
+	if (state == CALL_INTERRUPTED || state == CALL_DETACHED)
+		buf_puts(&f->line, state_texts[state]);
+	else
+		buf_puts(&f->line, ",\"state\":\"done\"");
 }
 
 static void put_place(struct buf *out, const struct place *place)
@@ -254,6 +309,19 @@ static void put_name(struct formatter *f, struct buf *out, const struct decode *
 	json_string(out, name ? name : arena_printf(&f->arena, "syscall_%#x", nr));
 }
 
+static void put_known_name(struct formatter *f, const struct decode *d, struct heads *heads)
+{
+	struct buf *text = heads ? &heads->texts[0] : NULL;
+
+	if (!text) {
+		put_name(f, &f->line, d);
+		return;
+	}
+	if (!text->len)
+		put_name(f, text, d);
+	buf_add(&f->line, text->data, text->len);
+}
+
 static size_t place_of(const struct origin *origin)
 {
 	return (size_t)((origin->site_addr ^ origin->caller_addr * 31) * 0x9e3779b97f4a7c15ull >> 56) % ORIGINS;
@@ -280,7 +348,7 @@ static void put_known_origin(struct formatter *f, const struct event *event)
 	buf_add(&f->line, known->text.data, known->text.len);
 }
 
-/* ,"pid":7,"tid":8,"comm":"sh" */
+/* ,"pid":7,"tid":8,"comm":"sh","ts": */
 static void put_thread(struct formatter *f, const struct event *event)
 {
 	struct buf *text = &f->thread;
@@ -294,6 +362,7 @@ static void put_thread(struct formatter *f, const struct event *event)
 		put_number(text, ",\"pid\":", event->pid);
 		put_number(text, ",\"tid\":", event->tid);
 		put_key(text, "comm", event->comm);
+		buf_puts(text, ",\"ts\":");
 	}
 	buf_add(&f->line, text->data, text->len);
 }
@@ -309,15 +378,10 @@ static void put_syscall(struct formatter *f, const struct event *event)
 	d.exiting = event->state != CALL_UNFINISHED && event->state != CALL_UNAVAILABLE;
 	d.failed = d.exiting && rec->ret < 0 && rec->ret >= -4095;
 	put_number(&f->line, ",\"dur\":", (int64_t)(event->ts_ns > event->start_ns ? event->ts_ns - event->start_ns : 0));
-	struct buf *head = d.row && rec->abi == ABI_X86_64 ? head_of(f, nr, HEAD_NAME) : NULL;
+	struct heads *heads = d.row && rec->abi == ABI_X86_64 ? heads_of(f, d.row) : NULL;
 
-	if (!head)
-		put_name(f, &f->line, &d);
-	else if (!head->len)
-		put_name(f, head, &d);
-	if (head)
-		buf_add(&f->line, head->data, head->len);
-	put_args(f, &d);
+	put_known_name(f, &d, heads);
+	put_args(f, &d, heads);
 	put_ret(f, &d, event->state);
 	put_known_origin(f, event);
 }
@@ -354,27 +418,41 @@ static void json_flush(struct formatter *f)
 	f->whole = 0;
 }
 
-static void json_event(struct formatter *f, const struct event *event)
+/* {"type":"syscall","seq": */
+static void put_type(struct formatter *f, const struct event *event)
 {
 	static const char *const types[] = { "", "syscall", "signal", "stop", "exit", "process", "note", "lost" };
+	bool vdso = event->type == EVENT_EXIT && event->record->kind == RECORD_VDSO;
+
+	if (f->document && f->count)
+		buf_puts(&f->line, ",\n");
+	if (event->type == EVENT_EXIT && !vdso) {
+		buf_puts(&f->line, "{\"type\":\"syscall\",\"seq\":");
+		return;
+	}
+	buf_puts(&f->line, "{\"type\":\"");
+	buf_puts(&f->line, vdso ? "vdso" : types[event->type]);
+	buf_puts(&f->line, "\",\"seq\":");
+}
+
+static void json_event(struct formatter *f, const struct event *event)
+{
 	bool call = event->type == EVENT_EXIT;
-	const char *type = types[event->type];
 
 	if (event->type == EVENT_ENTER)
 		return;
-	if (call && event->record->kind == RECORD_VDSO)
-		type = "vdso";
 	arena_reset(&f->arena);
-	buf_puts(&f->line, f->document && f->count ? ",\n{\"type\":\"" : "{\"type\":\"");
-	buf_puts(&f->line, type);
-	put_number(&f->line, "\",\"seq\":", (int64_t)f->count);
+	put_type(f, event);
+	buf_udec(&f->line, f->count);
 	put_thread(f, event);
-	put_number(&f->line, ",\"ts\":", (int64_t)(call ? event->start_ns : event->ts_ns));
+	buf_udec(&f->line, call ? event->start_ns : event->ts_ns);
 	if (call)
 		put_syscall(f, event);
 	else
 		put_other(f, event);
-	buf_puts(&f->line, f->document ? "}" : "}\n");
+	buf_putc(&f->line, '}');
+	if (!f->document)
+		buf_putc(&f->line, '\n');
 	f->whole = f->line.len;
 	f->count++;
 	if (f->whole >= WHOLE_BYTES)
@@ -434,7 +512,7 @@ static void json_close(struct formatter *f, const struct trace_end *end)
 	json_flush(f);
 	fflush(f->out);
 	arena_destroy(&f->arena);
-	for (size_t i = 0; i < NUMBERS; i++)
+	for (size_t i = 0; i < ROWS; i++)
 		heads_close(f->heads[i]);
 	for (size_t i = 0; i < ORIGINS; i++)
 		free(f->origins[i].text.data);

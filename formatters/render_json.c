@@ -33,26 +33,33 @@ static void json_control(struct buf *out, uint8_t byte)
 		buf_add(out, digits, sizeof(digits));
 }
 
+/* One character that is not plain; how many bytes it has. */
+static size_t put_character(struct buf *out, const uint8_t *bytes, size_t size)
+{
+	size_t step = bytes[0] < 0x80 ? 1 : utf8_length(bytes, size);
+
+	if (!step)
+		buf_puts(out, "\xef\xbf\xbd");
+	else if (step > 1)
+		buf_add(out, bytes, step);
+	else if (bytes[0] == '"' || bytes[0] == '\\')
+		buf_add(out, (char[]){ '\\', (char)bytes[0] }, 2);
+	else
+		json_control(out, bytes[0]);
+	return step ? step : 1;
+}
+
 static void json_quote(struct buf *out, const uint8_t *bytes, size_t size)
 {
 	buf_putc(out, '"');
-	for (size_t i = 0, step; i < size; i += step) {
-		step = plain_length(bytes + i, size - i);
-		if (step) {
-			buf_add(out, bytes + i, step);
-			continue;
-		}
-		step = utf8_length(bytes + i, size - i);
-		if (!step) {
-			buf_puts(out, "\xef\xbf\xbd");
-			step = 1;
-		} else if (bytes[i] == '"' || bytes[i] == '\\') {
-			buf_add(out, (char[]){ '\\', (char)bytes[i] }, 2);
-		} else if (step == 1) {
-			json_control(out, bytes[i]);
-		} else {
-			buf_add(out, bytes + i, step);
-		}
+	for (size_t i = 0; i < size;) {
+		size_t plain = plain_length(bytes + i, size - i);
+
+		if (plain)
+			buf_add(out, bytes + i, plain);
+		i += plain;
+		if (i < size)
+			i += put_character(out, bytes + i, size - i);
 	}
 	buf_putc(out, '"');
 }
@@ -91,12 +98,14 @@ static void json_number(struct buf *out, bool negative, uint64_t number)
 {
 	bool quoted = (negative ? 0 - number : number) > 1ull << 53;
 
-	buf_puts(out, quoted ? "\"" : "");
+	if (quoted)
+		buf_putc(out, '"');
 	if (negative)
 		buf_dec(out, (int64_t)number);
 	else
 		buf_udec(out, number);
-	buf_puts(out, quoted ? "\"" : "");
+	if (quoted)
+		buf_putc(out, '"');
 }
 
 void json_bytes(struct buf *out, const uint8_t *bytes, size_t size, bool cut, uint64_t full)
