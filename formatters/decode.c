@@ -5,6 +5,38 @@
 #include "decode.h"
 #include "sets.h"
 
+static const struct syscall_row *command_row(const struct command_group *group, uint64_t command)
+{
+	uint32_t low = 0, high = group->count;
+
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+
+		if (group->rows[middle].command < command)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < group->count && group->rows[low].command == command ? &group->rows[low].row : NULL;
+}
+
+const struct syscall_row *decode_row(const struct record *rec)
+{
+	uint32_t nr = (uint32_t)rec->nr;
+	const struct syscall_row *row, *inner;
+
+	if (rec->abi == ABI_I386 || nr >= syscalls_x86_64_count || !syscalls_x86_64[nr].name)
+		return NULL;
+	row = &syscalls_x86_64[nr];
+	while (row->commands) {
+		inner = command_row(row->commands, rec->args[row->commands->lead % 6] & row->commands->mask);
+		if (!inner)
+			return row;
+		row = inner;
+	}
+	return row;
+}
+
 const uint8_t *decode_mem(struct decode *d, int arg, size_t size, int phase)
 {
 	const struct piece *piece = piece_find(d->rec, arg, PIECE_MEM, 0, phase);
@@ -65,7 +97,7 @@ static struct value *decode_string(struct decode *d, int arg)
 
 	if (!piece)
 		return decode_address(d, arg);
-	return string_piece(d, piece, path ? 4095 : d->options->string_limit);
+	return string_piece(d, piece, path ? 4095 : d->row->args[arg].size ? d->row->args[arg].size : d->options->string_limit);
 }
 
 static uint64_t length_of(struct decode *d, int arg)
@@ -76,7 +108,7 @@ static uint64_t length_of(struct decode *d, int arg)
 	switch (row->len_from) {
 	case LEN_ARG: return d->rec->args[row->len_arg % 6];
 	case LEN_RET: return d->rec->ret < 0 ? 0 : (uint64_t)d->rec->ret;
-	case LEN_FIXED: return row->size;
+	case LEN_FIXED: return row->kind == ARG_ARRAY ? row->len_arg : row->size;
 	case LEN_ARG_PTR:
 		piece = piece_find(d->rec, row->len_arg, PIECE_MEM, 0, PHASE_EXIT);
 		if (!piece || piece->status || piece->size < 4)
@@ -164,20 +196,50 @@ static struct value *decode_flags(struct decode *d, int arg)
 	return value_set(d->arena, VALUE_FLAGS, number, set);
 }
 
+struct value *decode_one_of(struct decode *d, uint64_t number, const struct constant_set *set)
+{
+	const char *name = constant_name(set, number), *comment = name ? name : set->unknown;
+	struct value *value;
+
+	if (!name && set->style & SET_DECIMAL) {
+		number = (uint64_t)(int32_t)number; /* names of negative numbers are 64 bits wide */
+		name = constant_name(set, number);
+		comment = name ? name : set->unknown;
+	}
+	value = value_set(d->arena, VALUE_ENUM, number, set);
+	if (name && !(set->style & SET_NUMBERED))
+		return value;
+	if (set->style & SET_DECIMAL && comment)
+		value->text = arena_printf(d->arena, "%lld /* %s */", (long long)number, comment);
+	else if (set->style & SET_DECIMAL)
+		value->text = arena_printf(d->arena, "%lld", (long long)number);
+	else if (set->style & SET_NUMBERED)
+		value->text = arena_printf(d->arena, "%#llx /* %s */", (unsigned long long)number, comment ? comment : "?");
+	return value;
+}
+
+struct value *decode_several_of(struct decode *d, uint64_t number, const struct constant_set *set)
+{
+	struct value *value = value_set(d->arena, VALUE_FLAGS, number, set);
+	struct buf text = { 0 };
+
+	if (!(set->style & SET_NUMBERED) || !number)
+		return value;
+	text_flags(&text, number, set);
+	value->text = arena_printf(d->arena, "%#llx /* %s */", (unsigned long long)number, text.data);
+	free(text.data);
+	return value;
+}
+
 static struct value *decode_enum(struct decode *d, int arg)
 {
 	const struct constant_set *set = d->row->args[arg].set;
-	uint32_t number = (uint32_t)d->rec->args[arg];
+	const char *type = d->row->args[arg].type ? d->row->args[arg].type : "";
+	uint64_t number = strcmp(type, "unsigned long") && strcmp(type, "long") ? (uint32_t)d->rec->args[arg] : d->rec->args[arg];
 
 	if (set == &set_socket_types) /* flags come in the type's upper bits */
 		return join_flags(d, set, 0xf, &set_socket_flags, number);
-	if (set == &set_syslog_actions && constant_name(set, number)) { /* the number itself, too */
-		struct value *value = value_set(d->arena, VALUE_ENUM, number, set);
-
-		value->text = arena_printf(d->arena, "%u /* %s */", number, constant_name(set, number));
-		return value;
-	}
-	return value_set(d->arena, VALUE_ENUM, number, set);
+	return decode_one_of(d, number, set);
 }
 
 static struct value *decode_mode(struct decode *d, int arg)
@@ -272,10 +334,64 @@ static struct value *decode_number(struct decode *d, int arg, size_t size, enum 
 
 	if (!piece || piece->size < size)
 		return decode_address(d, arg);
-	number = size == 8 ? get_u64(piece_data(piece)) : get_u32(piece_data(piece));
+	number = size == 8 ? get_u64(piece_data(piece)) : size == 2 ? get_u16(piece_data(piece)) : get_u32(piece_data(piece));
 	list = value_new(d->arena, VALUE_ARRAY, 0);
 	value_add(list, NULL, value_new(d->arena, type, type == VALUE_INT ? (uint64_t)(int32_t)number : number));
 	return list;
+}
+
+/* What a pointer to a number of a set, or to an address or signal, points to. */
+static struct value *decode_named(struct decode *d, int arg)
+{
+	const struct arg_row *row = &d->row->args[arg];
+	const struct piece *piece = piece_of(d, arg);
+	struct value *list = value_new(d->arena, VALUE_ARRAY, 0), *value;
+	uint64_t number;
+
+	if (!piece || piece->size < (row->size == 8 ? 8 : 4))
+		return decode_address(d, arg);
+	number = row->size == 8 ? get_u64(piece_data(piece)) : get_u32(piece_data(piece));
+	if (row->kind == ARG_HEX_PTR)
+		value = value_new(d->arena, VALUE_HEX, number);
+	else if (row->kind == ARG_SIGNAL_PTR)
+		value = decode_signal_number(d, (int)number);
+	else
+		value = row->kind == ARG_ENUM_PTR ? decode_one_of(d, number, row->set) : decode_several_of(d, number, row->set);
+	value_add(list, NULL, value);
+	return list;
+}
+
+static struct value *decode_network_number(struct decode *d, int arg)
+{
+	uint32_t number = (uint32_t)d->rec->args[arg], host = (number & 0xff) << 8 | (number >> 8 & 0xff);
+	struct value *value = value_set(d->arena, VALUE_ENUM, host, d->row->args[arg].set);
+	struct buf text = { 0 };
+
+	render_text(&text, value, d->options);
+	value->text = arena_printf(d->arena, "htons(%s)", text.data);
+	free(text.data);
+	return value;
+}
+
+static struct value *decode_errno(struct decode *d, uint32_t number)
+{
+	struct value *value = value_new(d->arena, VALUE_INT, number);
+
+	value->text = errno_name((int)number);
+	return value;
+}
+
+/* "8*RIP", or with the bytes beyond it. */
+static struct value *decode_user_register(struct decode *d, uint64_t offset)
+{
+	static const char *const names[] = { "R15", "R14", "R13", "R12", "RBP", "RBX", "R11", "R10", "R9", "R8", "RAX", "RCX", "RDX", "RSI",
+		"RDI", "ORIG_RAX", "RIP", "CS", "EFLAGS", "RSP", "SS", "FS_BASE", "GS_BASE", "DS", "ES", "FS", "GS" };
+	struct value *value = value_new(d->arena, VALUE_HEX, offset);
+
+	if (offset / 8 < sizeof(names) / sizeof(*names))
+		value->text = offset % 8 ? arena_printf(d->arena, "8*%s+%u", names[offset / 8], (unsigned)(offset % 8)) :
+			arena_printf(d->arena, "8*%s", names[offset / 8]);
+	return value;
 }
 
 static struct value *decode_socklen(struct decode *d, int arg)
@@ -409,7 +525,10 @@ struct value *decode_arg(struct decode *d, int arg)
 	case ARG_FLAGS: return decode_flags(d, arg);
 	case ARG_ENUM: return decode_enum(d, arg);
 	case ARG_MODE: case ARG_MODET: return decode_mode(d, arg);
-	case ARG_SIGNAL: return decode_signal_number(d, (int)raw);
+	case ARG_SIGNAL:
+		if (!signal_name((int)raw) && row->type && !strcmp(row->type, "unsigned long"))
+			return value_new(d->arena, VALUE_UINT, raw);
+		return decode_signal_number(d, (int)raw);
 	case ARG_ADDR: return value_new(d->arena, raw ? VALUE_ADDR : VALUE_NULL, raw);
 	case ARG_ARGV: case ARG_ENVP: return decode_strings(d, arg);
 	case ARG_ARRAY: return decode_array(d, arg);
@@ -424,6 +543,11 @@ struct value *decode_arg(struct decode *d, int arg)
 		if (d->rec->nr == SYS_sendfile && offset_change(d, arg))
 			return offset_change(d, arg);
 		return decode_number(d, arg, 8, VALUE_DECIMAL);
+	case ARG_USHORT_PTR: return decode_number(d, arg, 2, VALUE_UINT);
+	case ARG_HTONS: return decode_network_number(d, arg);
+	case ARG_USER_REG: return decode_user_register(d, raw);
+	case ARG_ERRNO: return decode_errno(d, (uint32_t)raw);
+	case ARG_ENUM_PTR: case ARG_FLAGS_PTR: case ARG_HEX_PTR: case ARG_SIGNAL_PTR: return decode_named(d, arg);
 	case ARG_SOCKLEN_PTR: return decode_socklen(d, arg);
 	case ARG_IOCTL_CMD: case ARG_BY_COMMAND: return decode_command(d, arg);
 	case ARG_DEV: {
@@ -434,7 +558,10 @@ struct value *decode_arg(struct decode *d, int arg)
 	}
 	case ARG_IPC_KEY: return decode_ipc_key(d, (uint32_t)raw);
 	case ARG_IPC_FLAGS: return decode_ipc_flags(d, row->set, (uint32_t)raw);
-	case ARG_NONE: case ARG_HEX: break;
+	case ARG_NONE: break;
+	case ARG_HEX:
+		if (row->size == 4)
+			raw = (uint32_t)raw;
 	}
 	return value_new(d->arena, VALUE_HEX, raw);
 }
@@ -502,6 +629,29 @@ static const char *select_note(struct decode *d)
 	return note;
 }
 
+/* "(SCHED_OTHER)" */
+static const char *named_result(struct decode *d)
+{
+	uint64_t ret = (uint64_t)d->rec->ret;
+	struct buf text = { 0 };
+	struct value *value;
+	char *note;
+
+	switch ((enum ret_kind)d->row->ret) {
+	case RET_SIGNAL: value = signal_name((int)ret) ? decode_signal_number(d, (int)ret) : NULL; break;
+	case RET_IOPRIO: value = decode_ioprio(d, (uint32_t)ret); break;
+	case RET_ENUM: case RET_HEXENUM: value = constant_name(d->row->ret_set, ret) ? value_set(d->arena, VALUE_ENUM, ret, d->row->ret_set) : NULL; break;
+	case RET_FLAGS: value = ret ? value_set(d->arena, VALUE_FLAGS, ret, d->row->ret_set) : NULL; break;
+	default: return NULL;
+	}
+	if (!value)
+		return NULL;
+	render_text(&text, value, d->options);
+	note = arena_printf(d->arena, " (%s)", text.data);
+	free(text.data);
+	return note;
+}
+
 const char *decode_ret_note(struct decode *d)
 {
 	struct buf text = { 0 };
@@ -518,7 +668,7 @@ const char *decode_ret_note(struct decode *d)
 	if (d->rec->nr == SYS_rt_sigtimedwait && signal_name((int)d->rec->ret))
 		return arena_printf(d->arena, " (%s)", signal_name((int)d->rec->ret));
 	if (d->row->ret != RET_FCNTL)
-		return NULL;
+		return named_result(d);
 	if (d->rec->args[1] == 1 && d->rec->ret == 1)
 		return " (flags FD_CLOEXEC)";
 	if (d->rec->args[1] != 3)

@@ -14,6 +14,8 @@ struct decode {
 	bool failed;
 };
 
+/* What is known of a call, or NULL: by its command, where it has one. */
+const struct syscall_row *decode_row(const struct record *rec);
 /* What follows the return value: "(flags O_RDWR)", "(Timeout)"; NULL: nothing. */
 const char *decode_ret_note(struct decode *d);
 /* Arguments the text shows; fills `args` in kernel order. Returns how many there are. */
@@ -28,6 +30,7 @@ struct value *decode_address(struct decode *d, int arg);
 struct value *decode_bytes(struct decode *d, const uint8_t *bytes, size_t size, uint64_t full, uint64_t limit);
 struct value *decode_struct(struct decode *d, int id, const uint8_t *bytes, size_t size); /* NULL: too short */
 size_t struct_size(int id);
+struct value *decode_member(struct decode *d, const struct member *member, const uint8_t *at); /* at member->size bytes */
 struct value *decode_sigset(struct decode *d, const uint8_t *bytes, size_t size);
 struct value *decode_sockaddr(struct decode *d, const uint8_t *bytes, size_t size, uint64_t len);
 struct value *decode_msghdr(struct decode *d, int arg);
@@ -44,6 +47,12 @@ struct value *decode_signal_number(struct decode *d, int number);
 struct value *decode_ticks(struct decode *d, uint64_t ticks); /* clock_t: hundredths of a second */
 struct value *decode_file_mode(struct decode *d, uint64_t mode); /* type, set-id bits, permissions */
 struct value *decode_open_flags(struct decode *d, uint64_t flags);
+struct value *decode_ioprio(struct decode *d, uint32_t priority);
+struct value *decode_one_of(struct decode *d, uint64_t number, const struct constant_set *set); /* as the set's style says */
+struct value *decode_several_of(struct decode *d, uint64_t number, const struct constant_set *set); /* flags, the same */
+struct value *decode_bits(struct decode *d, uint64_t number, const struct constant_set *set); /* the set has numbers of bits */
+struct value *decode_termios(struct decode *d, const uint8_t *at, size_t word); /* flags of so many bytes each */
+const char *decode_time_comment(struct decode *d, uint64_t seconds, uint64_t nanos); /* the date; NULL: the epoch has none */
 
 const char *signal_name(int number); /* "SIGINT"; NULL: none */
 const char *errno_name(int number);

@@ -5,7 +5,7 @@
 #include "decode.h"
 
 #define SET_OF(name, ...) static const struct constant name##_items[] = { __VA_ARGS__ }; \
-	static const struct constant_set name = { #name, name##_items, sizeof(name##_items) / sizeof(*name##_items), NULL }
+	static const struct constant_set name = { #name, name##_items, sizeof(name##_items) / sizeof(*name##_items), NULL, 0 }
 #define NEG(n) (uint64_t)(int64_t)(-(n))
 SET_OF(si_codes, { 0, "SI_USER" }, { 0x80, "SI_KERNEL" }, { NEG(1), "SI_QUEUE" }, { NEG(2), "SI_TIMER" },
 	{ NEG(3), "SI_MESGQ" }, { NEG(4), "SI_ASYNCIO" }, { NEG(5), "SI_SIGIO" }, { NEG(6), "SI_TKILL" });
@@ -29,7 +29,7 @@ struct value *decode_signal_number(struct decode *d, int number)
 	set = arena_alloc(d->arena, sizeof(*set));
 	item = arena_alloc(d->arena, sizeof(*item));
 	*item = (struct constant){ (uint64_t)number, signal_name(number) };
-	*set = (struct constant_set){ "signals", item, 1, NULL };
+	*set = (struct constant_set){ "signals", item, 1, NULL, 0 };
 	value->type = VALUE_ENUM;
 	value->set = set;
 	return value;

@@ -1,14 +1,9 @@
-/* Structs by table: one row per member; `full` members print only with -v. */
+/* Structs by table: one row per member. Those with rules of their own stand here; gen/structs has the others. */
 #include <string.h>
 #include <time.h>
 #include "decode.h"
 #include "sets.h"
 
-enum member_kind { M_INT, M_UINT, M_HEX, M_ADDR, M_MODE, M_DEV, M_FLAGS, M_ENUM, M_TEXT, M_LIMIT, M_SIGSET, M_STRUCT, M_DECIMAL, M_SIGNAL,
-	M_TICKS };
-struct member {
-	const char *name; uint16_t offset; uint8_t size, kind; bool full; uint8_t id; const struct constant_set *set;
-};
 struct layout { uint16_t size; const struct member *members; };
 
 #define MEMBERS(name) static const struct member name[]
@@ -45,9 +40,9 @@ MEMBERS(capheader) = { { "version", 0, 4, M_ENUM, 0, 0, &set_cap_versions }, { "
 MEMBERS(utimbuf) = { { "actime", 0, 8, M_INT, 0, 0, 0 }, { "modtime", 8, 8, M_INT, 0, 0, 0 }, END };
 MEMBERS(statfs_) = { { "f_type", 0, 8, M_ENUM, 0, 0, &set_fs_magic }, { "f_bsize", 8, 8, M_UINT, 0, 0, 0 }, { "f_blocks", 16, 8, M_UINT, 0, 0, 0 },
 	{ "f_bfree", 24, 8, M_UINT, 0, 0, 0 }, { "f_bavail", 32, 8, M_UINT, 0, 0, 0 }, { "f_files", 40, 8, M_UINT, 0, 0, 0 },
-	{ "f_ffree", 48, 8, M_UINT, 0, 0, 0 }, { "f_fsid", 56, 8, M_HEX, 0, 1, 0 }, { "f_namelen", 64, 8, M_UINT, 0, 0, 0 },
+	{ "f_ffree", 48, 8, M_UINT, 0, 0, 0 }, { "f_fsid", 56, 8, M_HEXES, 0, 4, 0 }, { "f_namelen", 64, 8, M_UINT, 0, 0, 0 },
 	{ "f_frsize", 72, 8, M_UINT, 0, 0, 0 }, { "f_flags", 80, 8, M_FLAGS, 0, 0, &set_statfs_flags }, END };
-MEMBERS(sysinfo_) = { { "uptime", 0, 8, M_UINT, 0, 0, 0 }, { "loads", 8, 24, M_UINT, 0, 0, 0 }, { "totalram", 32, 8, M_UINT, 0, 0, 0 },
+MEMBERS(sysinfo_) = { { "uptime", 0, 8, M_UINT, 0, 0, 0 }, { "loads", 8, 24, M_UINTS, 0, 8, 0 }, { "totalram", 32, 8, M_UINT, 0, 0, 0 },
 	{ "freeram", 40, 8, M_UINT, 0, 0, 0 }, { "sharedram", 48, 8, M_UINT, 0, 0, 0 }, { "bufferram", 56, 8, M_UINT, 0, 0, 0 },
 	{ "totalswap", 64, 8, M_UINT, 0, 0, 0 }, { "freeswap", 72, 8, M_UINT, 0, 0, 0 }, { "procs", 80, 2, M_UINT, 0, 0, 0 },
 	{ "totalhigh", 88, 8, M_UINT, 0, 0, 0 }, { "freehigh", 96, 8, M_UINT, 0, 0, 0 }, { "mem_unit", 104, 4, M_UINT, 0, 0, 0 }, END };
@@ -71,85 +66,14 @@ static const struct layout layouts[STRUCT_COUNT] = {
 	[STRUCT_CLONE_ARGS] = { 64, clone3 }, [STRUCT_CAP_HEADER] = { 8, capheader }, [STRUCT_UTIMBUF] = { 16, utimbuf },
 	[STRUCT_STATFS] = { 120, statfs_ }, [STRUCT_SYSINFO] = { 112, sysinfo_ }, [STRUCT_STAT] = { 144, stat_ }, [STRUCT_STATX] = { 256, statx_ },
 	[STRUCT_U32] = { 4, NULL }, [STRUCT_U64] = { 8, NULL }, [STRUCT_EPOLL_EVENT] = { 12, NULL }, [STRUCT_SIGACTION] = { 32, NULL },
-	[STRUCT_SIGINFO] = { 128, NULL }, [STRUCT_TIMESPEC_PAIR] = { 32, NULL }, [STRUCT_TIMEVAL_PAIR] = { 32, NULL },
+	[STRUCT_SIGINFO] = { 128, NULL }, [STRUCT_TERMIO] = { 18, NULL }, [STRUCT_TERMIOS] = { 36, NULL }, [STRUCT_TERMIOS2] = { 44, NULL }, [STRUCT_TIMESPEC_PAIR] = { 32, NULL }, [STRUCT_TIMEVAL_PAIR] = { 32, NULL },
 };
 
 size_t struct_size(int id)
 {
+	if (id >= STRUCT_COUNT && (uint32_t)(id - STRUCT_COUNT) < struct_row_count)
+		return struct_rows[id - STRUCT_COUNT].size;
 	return id > 0 && id < STRUCT_COUNT ? layouts[id].size : 0;
-}
-
-struct value *decode_file_mode(struct decode *d, uint64_t mode)
-{
-	static const char *const types[16] = { [1] = "S_IFIFO", [2] = "S_IFCHR", [4] = "S_IFDIR", [6] = "S_IFBLK",
-		[8] = "S_IFREG", [10] = "S_IFLNK", [12] = "S_IFSOCK" };
-	struct value *value = value_new(d->arena, VALUE_OCTAL, mode & 0xffff);
-
-	const char *type = mode >> 12 & 15 ? types[mode >> 12 & 15] : "";
-
-	if (!type) /* all of it in octal */
-		return value;
-	struct buf *text = arena_text(d->arena);
-
-	buf_puts(text, type);
-	buf_puts(text, *type ? "|" : "");
-	buf_puts(text, mode & 04000 ? "S_ISUID|" : "");
-	buf_puts(text, mode & 02000 ? "S_ISGID|" : "");
-	buf_puts(text, mode & 01000 ? "S_ISVTX|" : "");
-	buf_add(text, (char[]){ '0', (char)('0' + (mode >> 6 & 7)), (char)('0' + (mode >> 3 & 7)), (char)('0' + (mode & 7)) } +
-		(mode & 0700 ? 0 : 1), mode & 0700 ? 4 : 3);
-	value->text = arena_keep(d->arena, text);
-	return value;
-}
-
-static struct value *limit_value(struct decode *d, uint64_t limit)
-{
-	struct value *value = value_new(d->arena, VALUE_UDECIMAL, limit);
-
-	if (limit == UINT64_MAX)
-		value->text = "RLIM64_INFINITY";
-	else if (limit > 1024 && limit % 1024 == 0)
-		value->text = arena_printf(d->arena, "%llu*1024", (unsigned long long)limit / 1024);
-	return value;
-}
-
-static struct value *member_value(struct decode *d, const struct member *m, const uint8_t *at)
-{
-	uint64_t number = m->size == 2 ? get_u16(at) : m->size == 4 ? get_u32(at) : m->size == 8 ? get_u64(at) : 0;
-	struct value *value;
-
-	switch ((enum member_kind)m->kind) {
-	case M_INT: return value_new(d->arena, VALUE_INT, m->size == 4 ? (uint64_t)(int32_t)number : number);
-	case M_UINT:
-		if (m->size != 24)
-			return value_new(d->arena, m->size == 8 ? VALUE_UDECIMAL : VALUE_UINT, number);
-		value = value_new(d->arena, VALUE_ARRAY, 0);
-		for (int i = 0; i < 3; i++)
-			value_add(value, NULL, value_new(d->arena, VALUE_UDECIMAL, get_u64(at + i * 8)));
-		return value;
-	case M_HEX:
-		value = value_new(d->arena, VALUE_HEX, number);
-		if (m->id)
-			value->text = arena_printf(d->arena, "{val=[%#x, %#x]}", get_u32(at), get_u32(at + 4));
-		return value;
-	case M_ADDR: return value_new(d->arena, number ? VALUE_ADDR : VALUE_NULL, number);
-	case M_MODE: return decode_file_mode(d, number);
-	case M_DEV:
-		value = value_new(d->arena, VALUE_HEX, number);
-		value->text = arena_printf(d->arena, "makedev(%#llx, %#llx)", (unsigned long long)(number >> 8 & 0xfff),
-			(unsigned long long)((number & 0xff) | (number >> 12 & 0xfff00)));
-		return value;
-	case M_FLAGS: return m->set == &set_open_flags ? decode_open_flags(d, number) : value_set(d->arena, VALUE_FLAGS, number, m->set);
-	case M_ENUM: return value_set(d->arena, VALUE_ENUM, number, m->set);
-	case M_TEXT: return decode_bytes(d, at, strnlen((const char *)at, m->size), 0, 65);
-	case M_LIMIT: return limit_value(d, number);
-	case M_SIGSET: return decode_sigset(d, at, 8);
-	case M_STRUCT: return decode_struct(d, m->id, at, m->size);
-	case M_TICKS: return decode_ticks(d, number);
-	case M_DECIMAL: return value_new(d->arena, VALUE_DECIMAL, number);
-	case M_SIGNAL: return decode_signal_number(d, (int)number);
-	}
-	return value_new(d->arena, VALUE_HEX, number);
 }
 
 static struct value *sigaction_value(struct decode *d, const uint8_t *at)
@@ -168,7 +92,7 @@ static struct value *sigaction_value(struct decode *d, const uint8_t *at)
 }
 
 /* The date strace puts in a comment behind a file's time; the epoch itself has none. */
-static const char *time_comment(struct decode *d, uint64_t seconds, uint64_t nanos)
+const char *decode_time_comment(struct decode *d, uint64_t seconds, uint64_t nanos)
 {
 	char date[64], zone[16], part[16] = "";
 	time_t at = (time_t)seconds;
@@ -191,7 +115,7 @@ static struct value *file_time(struct decode *d, int id, const uint8_t *at)
 	if (id == STRUCT_TIMESPEC && (part == 0x3fffffff || part == 0x3ffffffe))
 		value->text = part == 0x3fffffff ? "UTIME_NOW" : "UTIME_OMIT";
 	else
-		value->comment = time_comment(d, get_u64(at), id == STRUCT_TIMEVAL ? part * 1000 : part);
+		value->comment = decode_time_comment(d, get_u64(at), id == STRUCT_TIMEVAL ? part * 1000 : part);
 	return value;
 }
 
@@ -203,6 +127,28 @@ static struct value *epoll_value(struct decode *d, const uint8_t *at)
 	value_add(data, "u32", value_new(d->arena, VALUE_UINT, get_u32(at + 4)));
 	value_add(data, "u64", value_new(d->arena, VALUE_UDECIMAL, get_u64(at + 4)));
 	value_add(value, "data", data);
+	return value;
+}
+
+static bool all_zero(const uint8_t *at, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (at[i])
+			return false;
+	return true;
+}
+
+static struct value *generated_struct(struct decode *d, const struct struct_row *row, const uint8_t *bytes)
+{
+	struct value *value = value_new(d->arena, VALUE_STRUCT, 0);
+
+	value->elided = row->elided;
+	for (const struct member *m = row->members; m->name; m++) {
+		if (m->when == MEMBER_VERBOSE && !d->options->verbose)
+			value->elided++;
+		else if (m->when != MEMBER_NOT_ZERO || !all_zero(bytes + m->offset, m->size))
+			value_add(value, m->name, decode_member(d, m, bytes + m->offset));
+	}
 	return value;
 }
 
@@ -219,6 +165,8 @@ static struct value *special_struct(struct decode *d, int id, const uint8_t *at)
 		value_add(list, NULL, value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32(at)));
 		return list;
 	case STRUCT_SIGACTION: return sigaction_value(d, at);
+	case STRUCT_TERMIO: return decode_termios(d, at, 2);
+	case STRUCT_TERMIOS: case STRUCT_TERMIOS2: return decode_termios(d, at, 4);
 	case STRUCT_EPOLL_EVENT: return epoll_value(d, at);
 	case STRUCT_SIGINFO:
 		memcpy(&info, at, sizeof(info));
@@ -257,10 +205,10 @@ static bool clone_member_shown(const struct member *m, uint64_t flags)
 
 static void add_member(struct decode *d, int id, struct value *value, const struct member *m, const uint8_t *bytes)
 {
-	struct value *item = value_add(value, m->name, member_value(d, m, bytes + m->offset));
+	struct value *item = value_add(value, m->name, decode_member(d, m, bytes + m->offset));
 
 	if (id == STRUCT_STAT && m->offset >= 72 && m->offset % 16 == 8) /* st_atime, st_mtime, st_ctime */
-		item->comment = time_comment(d, get_u64(bytes + m->offset), get_u64(bytes + m->offset + 8));
+		item->comment = decode_time_comment(d, get_u64(bytes + m->offset), get_u64(bytes + m->offset + 8));
 }
 
 struct value *decode_struct(struct decode *d, int id, const uint8_t *bytes, size_t size)
@@ -272,12 +220,14 @@ struct value *decode_struct(struct decode *d, int id, const uint8_t *bytes, size
 		return dirents(d, bytes);
 	if (!bytes || !struct_size(id) || size < struct_size(id))
 		return NULL;
+	if (id >= STRUCT_COUNT)
+		return generated_struct(d, &struct_rows[id - STRUCT_COUNT], bytes);
 	if (!layouts[id].members)
 		return special_struct(d, id, bytes);
 	value = value_new(d->arena, VALUE_STRUCT, 0);
 	device = id == STRUCT_STAT && ((get_u32(bytes + 24) & 0170000) == 0020000 || (get_u32(bytes + 24) & 0170000) == 0060000);
 	for (const struct member *m = layouts[id].members; m->name; m++) {
-		if (id == STRUCT_STAT && ((m->id == 1 && !device) || (m->id == 2 && device)))
+		if (id == STRUCT_STAT && ((m->struct_id == 1 && !device) || (m->struct_id == 2 && device)))
 			continue;
 		if (id == STRUCT_OPEN_HOW && m->offset == 8 && !(get_u64(bytes) & 020000100) && !get_u64(bytes + 8))
 			continue;
@@ -285,7 +235,7 @@ struct value *decode_struct(struct decode *d, int id, const uint8_t *bytes, size
 			continue;
 		if (id == STRUCT_CLONE_ARGS && !clone_member_shown(m, get_u64(bytes)))
 			continue;
-		if (m->full && !d->options->verbose)
+		if (m->when && !d->options->verbose)
 			value->elided++;
 		else
 			add_member(d, id, value, m, bytes);

@@ -373,8 +373,7 @@ static void put_syscall(struct formatter *f, const struct event *event)
 	uint32_t nr = (uint32_t)rec->nr;
 	struct decode d = { .rec = rec, .options = &f->options, .arena = &f->arena };
 
-	if (rec->abi != ABI_I386 && nr < syscalls_x86_64_count && syscalls_x86_64[nr].name)
-		d.row = &syscalls_x86_64[nr];
+	d.row = decode_row(rec);
 	d.exiting = event->state != CALL_UNFINISHED && event->state != CALL_UNAVAILABLE;
 	d.failed = d.exiting && rec->ret < 0 && rec->ret >= -4095;
 	put_number(&f->line, ",\"dur\":", (int64_t)(event->ts_ns > event->start_ns ? event->ts_ns - event->start_ns : 0));

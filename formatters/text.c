@@ -111,16 +111,9 @@ static void put_line(struct formatter *f)
 		text_flush(f);
 }
 
-static const struct syscall_row *row_of(const struct record *rec)
-{
-	uint32_t nr = (uint32_t)rec->nr;
-
-	return rec->abi != ABI_I386 && nr < syscalls_x86_64_count && syscalls_x86_64[nr].name ? &syscalls_x86_64[nr] : NULL;
-}
-
 static struct decode decode_of(struct formatter *f, const struct event *event)
 {
-	struct decode d = { .rec = event->record, .row = row_of(event->record), .options = &f->options, .arena = &f->arena };
+	struct decode d = { .rec = event->record, .row = decode_row(event->record), .options = &f->options, .arena = &f->arena };
 
 	d.exiting = event->type == EVENT_EXIT && event->state != CALL_UNFINISHED && event->state != CALL_UNAVAILABLE;
 	d.failed = d.exiting && d.rec->ret < 0 && d.rec->ret >= -4095;
@@ -280,7 +273,7 @@ static void put_result(struct buf *out, const struct decode *d)
 	uint64_t ret = (uint64_t)d->rec->ret;
 	int kind = d->row ? d->row->ret : RET_INT;
 
-	if (kind == RET_HEX || (kind == RET_FCNTL && (d->rec->args[1] == 1 || d->rec->args[1] == 3)))
+	if (kind == RET_HEX || kind == RET_HEXENUM || kind == RET_FLAGS || (kind == RET_FCNTL && (d->rec->args[1] == 1 || d->rec->args[1] == 3)))
 		buf_alt_hex(out, ret);
 	else if (kind == RET_MODE)
 		buf_printf(out, "%#03llo", (unsigned long long)ret);

@@ -115,7 +115,8 @@ class Values:
 
     def commands(self, row):
         """Every command of a multiplexed call with some arguments."""
-        words = [i for i, arg in enumerate(row.args) if arg.kind == "BY_COMMAND"]
+        words = [i for i, arg in enumerate(row.args) if arg.kind == "BY_COMMAND" or
+                 any(made.args[i].kind not in (arg.kind, "NONE") for _, made in row.commands)]
         leads = [i for i, arg in enumerate(row.args) if arg.kind == "ENUM" or arg.kind == "IOCTL_CMD"]
         if row.name in ("setsockopt", "getsockopt"):
             return self.socket_options(row)

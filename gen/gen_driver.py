@@ -96,9 +96,10 @@ def main():
     parser.add_argument("--kernel-headers")
     parser.add_argument("--annotations", default=os.path.join(HERE, "annotations"))
     parser.add_argument("--sets", default=os.path.join(HERE, "sets"))
+    parser.add_argument("--commands", default=os.path.join(HERE, "commands"))
     options = parser.parse_args()
     try:
-        rows, sets, _ = gen_tables.read(options)
+        rows, sets, _, _ = gen_tables.read(options)
         skips = Skips(os.path.join(HERE, "driver_skips"))
         known = {row.name for row in rows} | {(row.name, arg.name) for row in rows for arg in row.args}
         for wanted in sorted(skips.calls) + sorted(skips.values):

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes vtrace's tables as C: syscalls.c, sets.c, sets.h, capture.c, and coverage.txt for people.
+"""Writes vtrace's tables as C: syscalls.c, sets.[ch], structs.[ch], capture.c, and coverage.txt for people.
 
 	gen_tables.py --out DIR [--cc CC] [--kernel-headers DIR] [--annotations FILE] [--sets FILE]
 
@@ -16,6 +16,8 @@ import tables_capture       # noqa: E402
 import tables_emit          # noqa: E402
 import tables_headers       # noqa: E402
 import tables_sets          # noqa: E402
+import tables_structs       # noqa: E402
+from tables_commands import Commands  # noqa: E402
 from tables_model import STRUCTS, Annotations, AnnotationError, Arg, Syscall  # noqa: E402
 
 # C type by value -> kind of an argument nobody annotated.
@@ -52,28 +54,13 @@ def build_syscalls(numbers, functions, annotations):
                 annotations.fail(line, "no prototype of `%s`" % source)
             raise AnnotationError("annotations", 1, "no prototype of `sys_%s`: add a `prototype` line" % name)
         args = [Arg(arg, ctype, default_kind(ctype, full)) for arg, ctype, full in functions[source]]
+        for arg, (_, _, full) in zip(args, functions[source]):
+            arg.narrow = full in ("int", "unsigned int")
         syscalls[name] = Syscall(name, number, args)
     for name, (_, line) in annotations.use.items():
         if name not in syscalls:
             annotations.fail(line, "unknown syscall `%s`" % name)
     return syscalls
-
-
-def read_commands(path, syscalls, sets):
-    """[(syscall number, command, kinds)] of gen/commands."""
-    shown, found = os.path.basename(path), []
-    with open(path, encoding="utf-8") as text:
-        for number, line in enumerate(text, 1):
-            words = line.split("#", 1)[0].split()
-            if not words:
-                continue
-            row = syscalls.get(words[0])
-            lead = next((arg for arg in row.args if arg.set), None) if row else None
-            values = dict(sets[lead.set].items) if lead else {}
-            if len(words) != 3 or words[1] not in values:
-                raise AnnotationError(shown, number, "not `SYSCALL COMMAND KINDS`, or unknown: `%s`" % line.strip())
-            found.append((row.number, values[words[1]], words[2].strip('"')))
-    return found
 
 
 def write(folder, name, text):
@@ -91,18 +78,32 @@ def read(options):
     headers = options.kernel_headers or tables_headers.find_kernel_headers()
     functions = tables_headers.prototypes(headers, annotations.prototypes, annotations.file)
     syscalls = build_syscalls(numbers, functions, annotations)
-    sizes = tables_headers.struct_sizes(STRUCTS, options.cc)
+    structs, sizes = read_structs(options, sets)
     annotations.apply(syscalls, sets, sizes)
     tables_sets.evaluate(sets, os.path.basename(options.sets), options.cc)
+    if options.commands:
+        Commands(options.commands).apply(syscalls, sets, sizes)
     i386 = tables_headers.syscall_numbers("asm/unistd_32.h", options.cc)
-    return sorted(syscalls.values(), key=lambda row: row.number), sets, i386
+    return sorted(syscalls.values(), key=lambda row: row.number), sets, i386, structs
+
+
+def read_structs(options, sets):
+    """(gen/structs, the size of each struct that annotations may name)"""
+    path = os.path.join(HERE, "structs")
+    structs = tables_structs.parse(path, "structs")
+    tables_structs.measure(structs, "structs", options.cc)
+    sizes = tables_headers.struct_sizes(STRUCTS, options.cc)
+    sizes.update((item.name, item.size) for item in structs.values())
+    tables_structs.check(structs, sets, sizes, "structs")
+    return structs, sizes
 
 
 def generate(options):
-    rows, sets, i386 = read(options)
+    rows, sets, i386, structs = read(options)
     os.makedirs(options.out, exist_ok=True)
-    commands = read_commands(os.path.join(HERE, "commands"), {row.name: row for row in rows}, sets)
-    write(options.out, "syscalls.c", tables_emit.syscalls_c(rows, i386, commands))
+    write(options.out, "syscalls.c", tables_emit.syscalls_c(rows, i386))
+    write(options.out, "structs.h", tables_emit.structs_h(structs))
+    write(options.out, "structs.c", tables_emit.structs_c(structs))
     write(options.out, "sets.h", tables_emit.sets_h(sets))
     write(options.out, "sets.c", tables_emit.sets_c(sets))
     write(options.out, "capture.c", tables_capture.capture_c(rows))
@@ -116,6 +117,7 @@ def main():
     parser.add_argument("--kernel-headers", help="default: the newest /usr/src/linux-headers-*-common")
     parser.add_argument("--annotations", default=os.path.join(HERE, "annotations"))
     parser.add_argument("--sets", default=os.path.join(HERE, "sets"))
+    parser.add_argument("--commands", default=os.path.join(HERE, "commands"), help="may be empty: none")
     try:
         generate(parser.parse_args())
     except (AnnotationError, tables_headers.HeaderError) as error:

@@ -1,9 +1,10 @@
 """What the agent copies for each syscall, derived from argument kinds."""
 from tables_emit import HEAD
+from tables_commands import mask_of
+from tables_model import PTR_SIZES
 
 ARGV_LIMIT, ENVP_LIMIT, CAPTURE_OPS = 33, 255, 10
 POLLFD_LIMIT = EPOLL_LIMIT = 255
-INT_SIZES = {"FD_PAIR": 8, "INT_PTR": 4, "UINT_PTR": 4, "LONG_PTR": 8, "WSTATUS": 4}
 
 
 def op(index, kind, phase, len_from="NONE", len_arg=0, limit=0, size=0):
@@ -28,7 +29,7 @@ def arg_ops(index, arg):
         if kind == "PATH":
             ops.append(op(index, "PATH", phase))
         elif kind == "STRING":
-            ops.append(op(index, "STRING", phase))
+            ops.append(op(index, "STRING", phase, size=arg.size))
         elif kind == "BUFFER":
             ops.append(op(index, "BUFFER", phase, arg.len_from, arg.len_arg, size=arg.size))
         elif kind == "STRUCT":
@@ -56,16 +57,14 @@ def arg_ops(index, arg):
             ops.append(op(index, "FIXED", phase, size=8))
         elif kind == "FDSET":
             ops.append(op(index, "FIXED", phase, size=128))
-        elif kind in INT_SIZES:
-            ops.append(op(index, "FIXED", phase, size=INT_SIZES[kind]))
+        elif kind in PTR_SIZES:
+            ops.append(op(index, "FIXED", phase, size=arg.size))
     return ops
 
 
 def command_ops(index, arg):
-    if not arg.captured:
+    if not arg.captured or not arg.struct:
         return []
-    if not arg.struct:
-        return [op(index, "COMMAND", phase) for phase in ("ENTRY", "EXIT")]
     if arg.len_from == "NONE":
         return [op(index, "FIXED", phase, size=arg.size) for phase in phases(arg.direction)]
     return [array_op(index, arg, phase) for phase in phases(arg.direction)]
@@ -82,12 +81,51 @@ def row_ops(row):
     ops = [text for index, arg in enumerate(row.args) for text in arg_ops(index, arg)]
     if row.ret == "FD":
         ops.append(op(7, "FDPATH", "EXIT"))
+    if row.commands:     # what commands capture comes last: which arguments it is about, it says itself
+        ops += [op(0, "COMMAND", phase, len_arg=row.lead, limit=group_of(row)) for phase in ("ENTRY", "EXIT")
+                if any("PHASE_" + phase in text for _, made in row.commands for text in command_ops_of(row, made))]
     # Argument order is kept within a phase; entry first.
     return [text for text in ops if "PHASE_ENTRY" in text] + [text for text in ops if "PHASE_EXIT" in text]
 
 
+def command_ops_of(row, made):
+    """What a command captures of the arguments its call captures nothing of."""
+    found = [text for index, arg in enumerate(made.args) if not arg_ops(index, row.args[index]) for text in arg_ops(index, arg)]
+    if made.ret == "FD" and row.ret != "FD":
+        found.append(op(7, "FDPATH", "EXIT"))
+    for _, inner in made.commands:     # what the inner command is, is not looked at
+        found += command_ops_of(row, inner)
+    return list(dict.fromkeys(found))
+
+
+GROUPS = []     # names of the calls with commands that capture something, in order
+
+
+def group_of(row):
+    if row.name not in GROUPS:
+        GROUPS.append(row.name)
+    return GROUPS.index(row.name)
+
+
+def groups_c(rows):
+    """The captures behind commands, sorted by command: what capture_command() looks for."""
+    out, table, first = [], [], 0
+    named = {row.name: row for row in rows}
+    for name in GROUPS:
+        row = named[name]
+        found = [(value & 0xffffffff, text) for value, made in sorted(row.commands, key=lambda item: item[0] & 0xffffffff)
+                 for text in command_ops_of(row, made)]
+        out += ["\t/* %s */\n" % name] + ["\t{ %#xu, %s },\n" % item for item in found]
+        table.append("\t{ %d, %d, %#xu },\n" % (first, len(found), mask_of(row) & 0xffffffff))
+        first += len(found)
+    out = out or ["\t{ 0, { 0, 0, 0, 0, 0, 0, 0 } },\n"]
+    return "".join(["const struct capture_command capture_commands[] = {\n"] + out +
+                   ["};\nconst struct capture_group capture_groups[] = {\n"] + (table or ["\t{ 0, 0, 0 },\n"]) + ["};\n"])
+
+
 def capture_c(rows):
-    out = [HEAD % "gen/annotations", '/* Linked into the agent: freestanding. */\n#include "record.h"\n#include "tables.h"\n\n',
+    del GROUPS[:]
+    out = [HEAD % "gen/annotations and gen/commands", '/* Linked into the agent: freestanding. */\n#include "record.h"\n#include "tables.h"\n\n',
            "const struct capture_row capture_x86_64[] = {\n"]
     for row in rows:
         ops = row_ops(row)
@@ -99,5 +137,5 @@ def capture_c(rows):
     last = rows[-1].number
     if not row_ops(rows[-1]):
         out.append("\t[%d] = { 0, { { 0, 0, 0, 0, 0, 0, 0 } } },\n" % last)
-    out.append("};\nconst uint32_t capture_x86_64_count = sizeof(capture_x86_64) / sizeof(capture_x86_64[0]);\n")
-    return "".join(out)
+    out.append("};\nconst uint32_t capture_x86_64_count = sizeof(capture_x86_64) / sizeof(capture_x86_64[0]);\n\n")
+    return "".join(out) + groups_c(rows)

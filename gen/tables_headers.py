@@ -94,6 +94,7 @@ SIZE_HEADERS = """
 #include <linux/capability.h>
 #include <linux/utime.h>
 #include <linux/fcntl.h>
+#include <asm/termios.h>
 /* Layouts the kernel keeps to itself. */
 struct vtrace_sigaction { void *handler; unsigned long flags; void *restorer; unsigned long mask; };
 struct vtrace_tms { __kernel_clock_t user, system, child_user, child_system; };

@@ -3,7 +3,8 @@ import re
 
 CLASSES = ("file process network signal ipc desc memory creds stat lstat fstat statfs fstatfs "
            "clock pure").split()
-RETURNS = "int hex fd offset void uint pid mode fcntl poll select time".split()
+RETURNS = "int hex fd offset void uint pid mode fcntl poll select time signal ioprio".split()
+SET_RETURNS = "enum hexenum flags".split()     # a number, and in brackets what it means: enum(SET)
 KINDS = {
     "int": "INT", "uint": "UINT", "long": "LONG", "ulong": "ULONG", "hex": "HEX", "addr": "ADDR",
     "offset": "OFFSET", "fd": "FD", "dirfd": "DIRFD", "path": "PATH", "string": "STRING",
@@ -14,7 +15,13 @@ KINDS = {
     "fdpair": "FD_PAIR", "intptr": "INT_PTR", "uintptr": "UINT_PTR", "longptr": "LONG_PTR",
     "wstatus": "WSTATUS", "socklen": "SOCKLEN_PTR", "ioctlcmd": "IOCTL_CMD",
     "ipckey": "IPC_KEY", "ipcflags": "IPC_FLAGS", "command": "BY_COMMAND", "word": "BY_COMMAND", "none": "NONE",
+    "enumptr": "ENUM_PTR", "flagsptr": "FLAGS_PTR", "hexptr": "HEX_PTR", "signalptr": "SIGNAL_PTR",
+    "ushortptr": "USHORT_PTR", "name": "STRING", "bigendian": "HTONS", "userreg": "USER_REG", "errno": "ERRNO", "raw": "HEX",
 }
+SET_KINDS = ("FLAGS", "ENUM", "IPC_FLAGS", "ENUM_PTR", "FLAGS_PTR", "IOCTL_CMD", "HTONS")
+PTR_SIZES = {"FD_PAIR": 8, "INT_PTR": 4, "UINT_PTR": 4, "LONG_PTR": 8, "WSTATUS": 4, "ENUM_PTR": 4, "FLAGS_PTR": 4,
+             "HEX_PTR": 8, "SIGNAL_PTR": 4, "USHORT_PTR": 2}
+NAME_BYTES = 16
 # struct word -> (enum struct_id, C type whose size the kernel copies)
 STRUCTS = {
     "stat": "struct stat", "statx": "struct statx", "statfs": "struct statfs",
@@ -31,10 +38,12 @@ STRUCTS = {
     "cap_header": "struct __user_cap_header_struct", "cap_data": "struct __user_cap_data_struct[2]",
     "utimbuf": "struct utimbuf", "flock": "struct flock", "sigevent": "struct sigevent",
     "u32": "__u32", "u64": "__u64", "sigframe": "__u64",
+    "termio": "struct termio", "termios": "struct termios", "termios2": "struct termios2",
     "byte": "char", "pair": "__u64[2]",    # bytes to capture, STRUCT_NONE
 }
 POINTER_KINDS = set("PATH STRING BUFFER STRUCT ARRAY ARGV ENVP IOVEC MSGHDR MMSGHDR SOCKADDR SIGSET "
-                    "FDSET FD_PAIR INT_PTR UINT_PTR LONG_PTR WSTATUS SOCKLEN_PTR".split())
+                    "FDSET FD_PAIR INT_PTR UINT_PTR LONG_PTR WSTATUS SOCKLEN_PTR ENUM_PTR FLAGS_PTR HEX_PTR "
+                    "SIGNAL_PTR USHORT_PTR".split())
 
 
 class AnnotationError(Exception):
@@ -52,6 +61,7 @@ class Arg:
         self.direction, self.struct, self.set = "IN", None, None
         self.len_from, self.len_arg, self.size = "NONE", 0, 0
         self.annotated = False
+        self.narrow = False        # a number of 32 bits
         self.captured = False      # a BY_COMMAND argument the agent copies something for
         self.elements = 0          # array[N]: N elements
 
@@ -59,7 +69,9 @@ class Arg:
 class Syscall:
     def __init__(self, name, number, args):
         self.name, self.number, self.args = name, number, args
-        self.ret, self.classes, self.typed, self.entry = "INT", [], False, None
+        self.ret, self.ret_set, self.classes, self.typed, self.entry = "INT", None, [], False, None
+        self.commands = []         # [(value of the leading argument, Syscall)]: gen/commands
+        self.lead = None           # its index
 
     @property
     def entry_args(self):
@@ -72,15 +84,78 @@ class Syscall:
         return len(self.args)
 
 
-LINE = re.compile(r"(\w+)\s*\((.*)\)\s*->\s*(\w+)\s*(?:/\s*(\d)\s*)?(?::\s*([\w\s,]*))?$")
+LINE = re.compile(r"(\w+)\s*\((.*)\)\s*->\s*(\w+(?:\(\w+\))?)\s*(?:/\s*(\d)\s*)?(?::\s*([\w\s,]*))?$")
 ARG = re.compile(r"(\w+)(?:\s*:\s*(?:(in|out|inout)\s+)?(\w+)(?:\((\w+)\))?(?:\[(\*?\w+)\])?)?$")
 
 
-class Annotations:
+class Reader:
+    """What the texts that describe arguments have in common."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def fail(self, line, message):
+        raise AnnotationError(self.file, line, message)
+
+    def apply_return(self, number, row, text, sets):
+        word, _, detail = text.rstrip(")").partition("(")
+        if word not in (SET_RETURNS if detail else RETURNS):
+            self.fail(number, "unknown return kind `%s`" % text)
+        if detail and detail not in sets:
+            self.fail(number, "unknown set `%s`" % detail)
+        row.ret, row.ret_set = word.upper(), detail or None
+
+    def apply_kind(self, number, row, arg, match, sets, sizes):
+        _, direction, word, detail, length = match.groups()
+        if word not in KINDS:
+            self.fail(number, "%s: unknown kind `%s`" % (arg.name, word))
+        arg.kind, arg.annotated = KINDS[word], True
+        arg.direction = (direction or "in").upper()
+        arg.size = NAME_BYTES if word == "name" else 4 if word == "hex" and arg.narrow else PTR_SIZES.get(arg.kind, 0)
+        if arg.kind in SET_KINDS:
+            if detail not in sets:
+                self.fail(number, "%s: unknown set `%s`" % (arg.name, detail))
+            arg.set = detail
+        elif arg.kind in ("STRUCT", "ARRAY"):
+            if detail not in sizes:
+                self.fail(number, "%s: unknown struct `%s`" % (arg.name, detail))
+            arg.struct, arg.size = detail, sizes[detail]
+        elif word == "command":
+            arg.captured = True
+            if detail is not None:
+                if detail not in sizes:
+                    self.fail(number, "%s: unknown struct `%s`" % (arg.name, detail))
+                arg.struct, arg.size = detail, sizes[detail]
+        elif detail:
+            self.fail(number, "%s: `%s` takes no (%s)" % (arg.name, word, detail))
+        if length:
+            self.apply_length(number, row, arg, length)
+        elif arg.kind in ("BUFFER", "ARRAY", "IOVEC", "MMSGHDR", "SOCKADDR", "FDSET"):
+            self.fail(number, "%s: `%s` needs a [length]" % (arg.name, word))
+
+    def apply_length(self, number, row, arg, length):
+        names = [other.name for other in row.args]
+        if length == "ret":
+            arg.len_from = "RET"
+        elif length.isdigit():
+            arg.len_from = "FIXED"
+            if arg.kind == "ARRAY":
+                arg.elements = int(length)
+            else:
+                arg.size = int(length)
+        elif length.lstrip("*") in names:
+            arg.len_from = "ARG_PTR" if length.startswith("*") else "ARG"
+            arg.len_arg = names.index(length.lstrip("*"))
+        else:
+            self.fail(number, "%s: unknown argument `%s` in its length" % (arg.name, length))
+
+
+class Annotations(Reader):
     """gen/annotations, split by kind of line. Nothing is checked against prototypes yet."""
 
     def __init__(self, path, shown="annotations"):
-        self.file, self.rows, self.prototypes, self.use = shown, [], [], {}
+        super().__init__(shown)
+        self.rows, self.prototypes, self.use = [], [], {}
         with open(path, encoding="utf-8") as text:
             for number, line in enumerate(text, 1):
                 line = line.split("#", 1)[0].strip()
@@ -94,9 +169,6 @@ class Annotations:
                     self.use[name] = (source, number)
                 else:
                     self.rows.append((number, line))
-
-    def fail(self, line, message):
-        raise AnnotationError(self.file, line, message)
 
     def apply(self, syscalls, sets, sizes):
         """Put every annotation into `syscalls` (name -> Syscall), or fail at its line."""
@@ -112,9 +184,8 @@ class Annotations:
             if name in seen:
                 self.fail(number, "`%s` is annotated twice" % name)
             seen.add(name)
-            if ret not in RETURNS:
-                self.fail(number, "unknown return kind `%s`" % ret)
-            row.ret, row.typed = ret.upper(), True
+            self.apply_return(number, row, ret, sets)
+            row.typed = True
             row.classes = [word.strip() for word in (classes or "").split(",") if word.strip()]
             for word in row.classes:
                 if word not in CLASSES:
@@ -141,46 +212,3 @@ class Annotations:
         for match, arg in zip(parsed, row.args):
             if match.group(3):
                 self.apply_kind(number, row, arg, match, sets, sizes)
-
-    def apply_kind(self, number, row, arg, match, sets, sizes):
-        _, direction, word, detail, length = match.groups()
-        if word not in KINDS:
-            self.fail(number, "%s: unknown kind `%s`" % (arg.name, word))
-        arg.kind, arg.annotated = KINDS[word], True
-        arg.direction = (direction or "in").upper()
-        if arg.kind in ("FLAGS", "ENUM", "IPC_FLAGS"):
-            if detail not in sets:
-                self.fail(number, "%s: unknown set `%s`" % (arg.name, detail))
-            arg.set = detail
-        elif arg.kind in ("STRUCT", "ARRAY"):
-            if detail not in STRUCTS:
-                self.fail(number, "%s: unknown struct `%s`" % (arg.name, detail))
-            arg.struct, arg.size = detail, sizes[detail]
-        elif word == "command":
-            arg.captured = True
-            if detail is not None:
-                if detail not in STRUCTS:
-                    self.fail(number, "%s: unknown struct `%s`" % (arg.name, detail))
-                arg.struct, arg.size = detail, sizes[detail]
-        elif detail:
-            self.fail(number, "%s: `%s` takes no (%s)" % (arg.name, word, detail))
-        if length:
-            self.apply_length(number, row, arg, length)
-        elif arg.kind in ("BUFFER", "ARRAY", "IOVEC", "MMSGHDR", "SOCKADDR", "FDSET"):
-            self.fail(number, "%s: `%s` needs a [length]" % (arg.name, word))
-
-    def apply_length(self, number, row, arg, length):
-        names = [other.name for other in row.args]
-        if length == "ret":
-            arg.len_from = "RET"
-        elif length.isdigit():
-            arg.len_from = "FIXED"
-            if arg.kind == "ARRAY":
-                arg.elements = int(length)
-            else:
-                arg.size = int(length)
-        elif length.lstrip("*") in names:
-            arg.len_from = "ARG_PTR" if length.startswith("*") else "ARG"
-            arg.len_arg = names.index(length.lstrip("*"))
-        else:
-            self.fail(number, "%s: unknown argument `%s` in its length" % (arg.name, length))

@@ -4,7 +4,7 @@ import re
 import tables_headers
 from tables_model import AnnotationError
 
-HEAD = re.compile(r"(\w+)\s*(?:<([^>]*)>)?\s*\"([^\"]*)\"$")
+HEAD = re.compile(r"(\w+)\s*(?:<([^>]*)>)?\s*\"([^\"]*)\"((?:\s+(?:decimal|numbered))*)$")
 LITERAL = re.compile(r"([\w|]+)=(0x[0-9a-fA-F]+|\d+)$")
 
 
@@ -13,7 +13,7 @@ class ConstantSet:
 
     def __init__(self, name, headers, unknown, line):
         self.name, self.headers, self.unknown, self.line = name, headers, unknown, line
-        self.words, self.items, self.literal = [], [], set()
+        self.words, self.items, self.literal, self.style = [], [], set(), []
 
 
 def parse(path, shown):
@@ -35,6 +35,7 @@ def parse(path, shown):
                 raise AnnotationError(shown, number, "set `%s` is there twice" % match.group(1))
             headers = match.group(2).split() if match.group(2) else headers
             at = sets[match.group(1)] = ConstantSet(match.group(1), tuple(headers), match.group(3), number)
+            at.style = match.group(4).split()
     return sets
 
 

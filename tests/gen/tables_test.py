@@ -10,7 +10,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 GEN = os.path.join(ROOT, "gen")
 WIRE = os.path.join(ROOT, "tracer", "wire")
-FILES = ("syscalls.c", "sets.c", "sets.h", "capture.c", "coverage.txt")
+FILES = ("syscalls.c", "structs.c", "structs.h", "sets.c", "sets.h", "capture.c", "coverage.txt")
 sys.path.insert(0, GEN)
 
 
@@ -42,7 +42,7 @@ class Tables(unittest.TestCase):
     def row(self, name):
         """Text of a syscall's row: [head line, argument lines...]."""
         text = read(self.out, "syscalls.c")
-        match = re.search(r'^\t\[\d+\] = \{ "%s",.*?\} \},\n' % name, text, re.M | re.S)
+        match = re.search(r'^\t\[\d+\] = \{ "%s",.*?\}, \S+, \S+ \},\n' % name, text, re.M | re.S)
         self.assertTrue(match, name)
         return [line.strip() for line in match.group(0).splitlines()]
 
@@ -63,7 +63,7 @@ class Tables(unittest.TestCase):
             self.assertNotIn(self.folder.name, read(self.out, name))
 
     def test_generated_c_compiles_without_warnings(self):
-        for name in ("syscalls.c", "sets.c", "capture.c"):
+        for name in ("syscalls.c", "structs.c", "sets.c", "capture.c"):
             done = self.compile("-c", os.path.join(self.out, name), "-o", "/dev/null")
             self.assertEqual(done.returncode, 0, done.stderr)
 

@@ -217,46 +217,26 @@ static inline void capture_mmsghdr(struct record *rec, const struct capture_sour
 	}
 }
 
-/* How many bytes the argument of a multiplexed call points to is decided by its command. */
-struct capture_command { int32_t nr; uint32_t command; uint8_t command_arg, arg, phase; uint16_t size; /* 0: string */ };
+static inline void capture_op_run(struct record *rec, const struct capture_source *from, const struct capture_op *op);
 
-#define NR_IOCTL 16
-#define NR_FCNTL 72
-#define NR_PRCTL 157
-static const struct capture_command capture_commands[] = {
-	{ NR_IOCTL, 0x5401, 1, 2, PHASE_EXIT, 36 },  /* TCGETS */
-	{ NR_IOCTL, 0x5402, 1, 2, PHASE_ENTRY, 36 }, /* TCSETS */
-	{ NR_IOCTL, 0x5403, 1, 2, PHASE_ENTRY, 36 }, /* TCSETSW */
-	{ NR_IOCTL, 0x5404, 1, 2, PHASE_ENTRY, 36 }, /* TCSETSF */
-	{ NR_IOCTL, 0x540f, 1, 2, PHASE_EXIT, 4 },   /* TIOCGPGRP */
-	{ NR_IOCTL, 0x5410, 1, 2, PHASE_ENTRY, 4 },  /* TIOCSPGRP */
-	{ NR_IOCTL, 0x5413, 1, 2, PHASE_EXIT, 8 },   /* TIOCGWINSZ */
-	{ NR_IOCTL, 0x5414, 1, 2, PHASE_ENTRY, 8 },  /* TIOCSWINSZ */
-	{ NR_IOCTL, 0x541b, 1, 2, PHASE_EXIT, 4 },   /* FIONREAD */
-	{ NR_IOCTL, 0x5421, 1, 2, PHASE_ENTRY, 4 },  /* FIONBIO */
-	{ NR_FCNTL, 5, 1, 2, PHASE_ENTRY, 32 }, { NR_FCNTL, 5, 1, 2, PHASE_EXIT, 32 }, /* F_GETLK */
-	{ NR_FCNTL, 6, 1, 2, PHASE_ENTRY, 32 }, { NR_FCNTL, 7, 1, 2, PHASE_ENTRY, 32 }, /* F_SETLK, F_SETLKW */
-	{ NR_FCNTL, 36, 1, 2, PHASE_ENTRY, 32 }, { NR_FCNTL, 36, 1, 2, PHASE_EXIT, 32 }, /* F_OFD_GETLK */
-	{ NR_FCNTL, 37, 1, 2, PHASE_ENTRY, 32 }, { NR_FCNTL, 38, 1, 2, PHASE_ENTRY, 32 }, /* F_OFD_SETLK, ..W */
-	{ NR_PRCTL, 15, 0, 1, PHASE_ENTRY, 0 },  /* PR_SET_NAME */
-	{ NR_PRCTL, 16, 0, 1, PHASE_EXIT, 0 },   /* PR_GET_NAME */
-	{ NR_PRCTL, 2, 0, 1, PHASE_EXIT, 4 },    /* PR_GET_PDEATHSIG */
-	{ NR_PRCTL, 37, 0, 1, PHASE_EXIT, 4 },   /* PR_GET_CHILD_SUBREAPER */
-};
-
+/* What a multiplexed call's arguments point to is decided by its command. */
 static inline void capture_command(struct record *rec, const struct capture_source *from, const struct capture_op *op)
 {
-	for (uint32_t i = 0; i < sizeof(capture_commands) / sizeof(capture_commands[0]); i++) {
-		const struct capture_command *row = &capture_commands[i];
+	const struct capture_group *group = &capture_groups[op->limit];
+	uint32_t command = (uint32_t)rec->args[op->len_arg] & group->mask, low = group->first;
+	uint32_t end = low + group->count, high = end;
 
-		if (row->nr != rec->nr || row->arg != op->arg || row->phase != op->phase ||
-		    row->command != (uint32_t)rec->args[row->command_arg])
-			continue;
-		if (row->size)
-			capture_bytes(rec, from, op, PIECE_MEM, 0, rec->args[op->arg], row->size, row->size);
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+
+		if (capture_commands[middle].command < command)
+			low = middle + 1;
 		else
-			capture_string(rec, from, op, PIECE_MEM, 0, rec->args[op->arg], 16);
+			high = middle;
 	}
+	for (; low < end && capture_commands[low].command == command; low++)
+		if (capture_commands[low].op.phase == op->phase)
+			capture_op_run(rec, from, &capture_commands[low].op);
 }
 
 static inline void capture_fd_path(struct record *rec, const struct capture_source *from, const struct capture_op *op)

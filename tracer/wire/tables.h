@@ -46,7 +46,15 @@ enum arg_kind {
 	ARG_IOCTL_CMD,   /* ioctl request */
 	ARG_IPC_KEY,     /* IPC_PRIVATE or hex */
 	ARG_IPC_FLAGS,   /* set, and a mode in the low nine bits */
-	ARG_BY_COMMAND,  /* meaning depends on another argument (fcntl, ioctl, prctl, futex...): formatters/ knows */
+	ARG_BY_COMMAND,  /* meaning depends on another argument: gen/commands or formatters/ know */
+	ARG_ENUM_PTR,    /* pointer to an int that is one of a set: [NAME] */
+	ARG_FLAGS_PTR,
+	ARG_HEX_PTR,     /* pointer to 64 bits: [0x7f..] */
+	ARG_SIGNAL_PTR,
+	ARG_USHORT_PTR,
+	ARG_HTONS,       /* set: a number of two bytes in the network's order */
+	ARG_USER_REG,    /* offset in struct user */
+	ARG_ERRNO,
 };
 
 /* Structs the formatters decode. gen/annotations names them without the prefix, lower case. */
@@ -56,7 +64,7 @@ enum struct_id {
 	STRUCT_STACK_T, STRUCT_UTSNAME, STRUCT_SYSINFO, STRUCT_TMS, STRUCT_POLLFD, STRUCT_EPOLL_EVENT, STRUCT_DIRENT64,
 	STRUCT_TIMESPEC_PAIR, STRUCT_TIMEVAL_PAIR, STRUCT_CLONE_ARGS, STRUCT_ROBUST_LIST, STRUCT_SCHED_PARAM,
 	STRUCT_RSEQ, STRUCT_OPEN_HOW, STRUCT_CAP_HEADER, STRUCT_CAP_DATA, STRUCT_UTIMBUF, STRUCT_FLOCK, STRUCT_SIGEVENT,
-	STRUCT_U32, STRUCT_U64, STRUCT_SIGFRAME, STRUCT_COUNT
+	STRUCT_U32, STRUCT_U64, STRUCT_SIGFRAME, STRUCT_TERMIO, STRUCT_TERMIOS, STRUCT_TERMIOS2, STRUCT_COUNT
 };
 
 enum direction { DIR_IN = 1, DIR_OUT = 2, DIR_INOUT = 3 };
@@ -64,7 +72,8 @@ enum len_from { LEN_NONE = 0, LEN_ARG, LEN_RET, LEN_ARG_PTR /* *(socklen_t *)arg
 
 struct constant { uint64_t value; const char *name; };
 /* Constants in the order strace tests them: header order, multi-bit values before the bits they hold. */
-struct constant_set { const char *name; const struct constant *items; uint32_t count; const char *unknown; /* e.g. "O_???" */ };
+struct constant_set { const char *name; const struct constant *items; uint32_t count; const char *unknown; /* e.g. "O_???" */ uint32_t style; };
+enum { SET_DECIMAL = 1 /* signed numbers, in decimal */, SET_NUMBERED = 2 /* "1 /" "* NAME *" "/" */ };
 
 struct arg_row {
 	const char *name;               /* as in the kernel prototype */
@@ -77,7 +86,9 @@ struct arg_row {
 	const struct constant_set *set;
 };
 
-enum ret_kind { RET_INT, RET_HEX, RET_FD, RET_OFFSET, RET_VOID /* exit: "= ?" */, RET_UINT, RET_PID, RET_MODE, RET_FCNTL, RET_POLL, RET_SELECT, RET_TIME };
+enum ret_kind { RET_INT, RET_HEX, RET_FD, RET_OFFSET, RET_VOID /* exit: "= ?" */, RET_UINT, RET_PID, RET_MODE, RET_FCNTL, RET_POLL, RET_SELECT, RET_TIME,
+	/* the number, and in brackets what it means */
+	RET_SIGNAL, RET_IOPRIO, RET_ENUM /* ret_set */, RET_HEXENUM /* the number in hex */, RET_FLAGS /* in hex */ };
 
 /* -e trace=%class bits */
 enum syscall_class {
@@ -94,17 +105,37 @@ struct syscall_row {
 	uint8_t typed;                  /* 0: no annotation, everything prints from the C types */
 	uint32_t classes;
 	struct arg_row args[6];
+	const struct constant_set *ret_set;
+	const struct command_group *commands; /* of a call whose arguments depend on a command, or NULL */
 };
+
+/* Generated from gen/commands: the rows of a multiplexed call, sorted by args[lead] & mask. */
+struct command_row { uint64_t command; struct syscall_row row; };
+struct command_group { uint32_t lead, count; uint64_t mask; const struct command_row *rows; };
 
 /* Generated: build/gen/syscalls.c. Index: syscall number. */
 extern const struct syscall_row syscalls_x86_64[];
 extern const uint32_t syscalls_x86_64_count;
 extern const char *const syscalls_i386_names[];   /* NULL where there is none */
 extern const uint32_t syscalls_i386_count;
-/* Generated from gen/commands: how the arguments behind a command print, one letter each. */
-struct command_row { int32_t nr; uint32_t command; const char *kinds; };
-extern const struct command_row command_rows[];
-extern const uint32_t command_row_count;
+/* ---- structs: gen/structs. Their numbers follow those of enum struct_id. ---- */
+enum member_kind {
+	M_INT, M_UINT, M_HEX, M_ADDR, M_MODE, M_DEV, M_FLAGS, M_ENUM, M_TEXT /* up to its NUL */, M_LIMIT, M_SIGSET, M_STRUCT, M_DECIMAL,
+	M_SIGNAL, M_TICKS, M_BYTES, M_FD, M_UID, M_INTS /* an array; struct_id: bytes of an element */, M_UINTS, M_HEXES, M_INET, M_INET6,
+	M_SOCKADDR, M_MAC, M_IOPRIO, M_BITS /* 1<<NAME: the set has numbers of bits */, M_DATE, M_BE16, M_STRUCTS
+};
+enum { MEMBER_ALWAYS, MEMBER_VERBOSE, MEMBER_NOT_ZERO };
+struct member {
+	const char *name;
+	uint16_t offset, size;
+	uint8_t kind, when; /* MEMBER_.. */
+	uint8_t struct_id;
+	const struct constant_set *set;
+};
+struct struct_row { uint16_t size; uint8_t elided; const struct member *members; /* up to a name that is NULL */ };
+extern const struct struct_row struct_rows[]; /* index: number - STRUCT_COUNT */
+extern const uint32_t struct_row_count;
+
 /* Generated constant sets the formatters use by hand, as set_NAME: see gen/sets. */
 
 /* Generated: build/gen/libc_functions.c. record.via is an index into it, plus one. */
@@ -123,7 +154,7 @@ enum capture_kind {
 	CAPTURE_MSGHDR,     /* struct msghdr (PIECE_MEM), PIECE_NAME, PIECE_IOV, PIECE_ELEMENTs, PIECE_CONTROL */
 	CAPTURE_SOCKADDR,   /* at most 128 bytes, length by len_from/len_arg */
 	CAPTURE_FDPATH,     /* PIECE_FDPATH, only when the session asks for -y */
-	CAPTURE_COMMAND,    /* by hand in the interpreter: ioctl/fcntl/prctl by command */
+	CAPTURE_COMMAND,    /* what capture_groups[limit] has for the command in args[len_arg] */
 	CAPTURE_MMSGHDR,
 	CAPTURE_LEN,        /* PIECE_LEN: 4 bytes at entry of a value-result length */
 };
@@ -131,6 +162,11 @@ struct capture_op { uint8_t arg, kind, phase, len_from, len_arg, limit; uint16_t
 #define CAPTURE_OPS 10
 struct capture_row { uint8_t count; struct capture_op ops[CAPTURE_OPS]; };
 extern const struct capture_row capture_x86_64[];
+/* Sorted by command; a command may have several. */
+struct capture_command { uint32_t command; struct capture_op op; };
+struct capture_group { uint32_t first, count, mask; };
+extern const struct capture_command capture_commands[];
+extern const struct capture_group capture_groups[];
 extern const uint32_t capture_x86_64_count;
 
 #endif
