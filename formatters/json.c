@@ -370,7 +370,6 @@ static void put_thread(struct formatter *f, const struct event *event)
 static void put_syscall(struct formatter *f, const struct event *event)
 {
 	const struct record *rec = event->record;
-	uint32_t nr = (uint32_t)rec->nr;
 	struct decode d = { .rec = rec, .options = &f->options, .arena = &f->arena };
 
 	d.row = decode_row(rec);
