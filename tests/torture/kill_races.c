@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "check.h"
@@ -125,11 +126,14 @@ static void killed_while(void (*work)(int), int first, long wait)
 	while (read(ends[0], bytes, sizeof(bytes)) > 0)
 		;
 	close(ends[0]);
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
 }
 
 int main(void)
 {
 	for (int round = 0; round < ROUNDS; round++) {
+		CHECK(!prctl(PR_SET_CHILD_SUBREAPER, round & 1)); /* whoever is left gets a parent that is traced */
 		long wait = 1000 + 3777L * round;
 
 		killed_while(handling_with_threads, SIGTERM, wait);

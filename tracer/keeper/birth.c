@@ -76,18 +76,22 @@ static void let_go(struct keeper *k, struct space *parent_space, pid_t tid, cons
 	ptrace(PTRACE_DETACH, tid, 0, 0);
 }
 
-/* Where in the agent it stands, its own memory says: nobody else knows. */
+bool newborn_block(struct keeper *k, pid_t tid, struct agent_thread *block)
+{
+	struct user_regs_struct regs;
+
+	return !ptrace(PTRACE_GETREGS, tid, 0, &regs) && in_agent(regs.rip) &&
+	       !tracee_read(k, tid, regs.gs_base, block, sizeof(*block)) && block->self == regs.gs_base;
+}
+
 static void let_orphan_go(struct keeper *k, pid_t tid)
 {
 	struct birth_call call = { .flags = CLONE_VM };
-	struct user_regs_struct regs;
-	struct agent_thread thread;
+	struct agent_thread block;
 
-	if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
-		return;
-	call.agent = in_agent(regs.rip) && !tracee_read(k, tid, regs.gs_base, &thread, sizeof(thread)) && thread.self == regs.gs_base;
+	call.agent = newborn_block(k, tid, &block);
 	if (call.agent)
-		call.frame = thread.frame;
+		call.frame = block.frame;
 	k->let_go = true;
 	send_note(k, NULL, "process %d is not traced: the process that made it was killed at that moment", (int)tid);
 	let_go(k, NULL, tid, &call);
@@ -220,6 +224,7 @@ void on_birth(struct keeper *k, struct task *parent, int event)
 		give_agent(k, task, &call);
 	announce(k, task, birth_kind(event), source.tid);
 	resume(task, 0);
+	let_orphans_go(k);
 }
 
 /* The other threads of the process died silently when one of them made the exec. */

@@ -209,6 +209,8 @@ void tell_mapping(struct keeper *k, struct task *task, uint64_t start, uint64_t 
 /* birth.c: fork, vfork, clone, exec events */
 void on_birth(struct keeper *k, struct task *parent, int event);
 void on_exec(struct keeper *k, pid_t pid);
+/* The block of its maker, from a child at its first stop, if that is in the agent. */
+bool newborn_block(struct keeper *k, pid_t tid, struct agent_thread *block);
 /* Children whose maker was killed before its event. */
 void let_orphans_go(struct keeper *k);
 
