@@ -15,6 +15,7 @@
 #include "nearest.h"
 #include "options.h"
 #include "output.h"
+#include "pace.h"
 #include "processes.h"
 #include "report.h"
 #include "resolve.h"
@@ -312,6 +313,23 @@ static void times_never_go_back_when_the_rate_is_learned(void)
 		tsc_clock_learn(&clock, (struct clock_pair){ tsc, tsc / 2 });
 	late = tsc_clock_ns(&clock, 2000000000);
 	CHECK(late > 999000000 && late < 1001000000);
+}
+
+/* ---- pace ---- */
+
+static void quick_threads_are_watched_and_idle_ones_left_alone(void)
+{
+	struct pace pace = { 0 };
+	uint64_t now = 0;
+
+	for (int i = 0; i < 20; i++)
+		CHECK(pace_after_round(&pace, now += 1000000, 0) == PACE_SLEEP);
+	CHECK(pace.wait_ns == 20000000);
+	CHECK(pace_after_round(&pace, now += 1000000, 160) == PACE_SLEEP && pace.wait_ns == 1000000);
+	CHECK(pace_after_round(&pace, now += 200000, RING_BYTES / 4) == PACE_SLEEP && pace.wait_ns == 100000);
+	CHECK(pace_after_round(&pace, now += 10000, RING_BYTES / 8) == PACE_WATCH);
+	CHECK(pace_after_round(&pace, now += 200000, 0) == PACE_WATCH); /* longer than a thread sleeps that finds its ring full */
+	CHECK(pace_after_round(&pace, now += 200000, 0) == PACE_SLEEP && pace.wait_ns < 100000);
 }
 
 /* ---- rings ---- */
@@ -724,6 +742,7 @@ int main(void)
 	maps_are_found_replaced_and_cut();
 	moments_come_out_in_order_and_stable();
 	calls_come_out_in_the_order_of_their_beginnings_and_ends();
+	quick_threads_are_watched_and_idle_ones_left_alone();
 	times_never_go_back_when_the_rate_is_learned();
 	rings_wrap_by_pads_and_give_space_back();
 	open_records_show_their_entry_part();

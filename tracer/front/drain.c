@@ -9,7 +9,7 @@
 #include "drain_calls.h"
 #include "memory.h"
 
-#define CROWDED_BYTES (RING_BYTES / 4)
+#define WORTHWHILE_BYTES (RING_BYTES / 8)
 
 void drain_open(struct drain *drain, int socket, const struct control_shared *shared, struct merge *merge)
 {
@@ -56,7 +56,7 @@ void drain_note(struct drain *drain, int32_t pid, int32_t tid, const char *text)
 /* Reads what is there when it begins: a writer that keeps pace would hold it for ever, and all it reads would pile up. */
 static void drain_source(struct drain *drain, struct flow *flow)
 {
-	uint64_t fill = source_fill(flow->source), end = source_position(flow->source) + fill;
+	uint64_t end = source_position(flow->source) + source_fill(flow->source);
 	enum source_result result;
 	char text[96];
 
@@ -64,13 +64,11 @@ static void drain_source(struct drain *drain, struct flow *flow)
 		source_abandon(flow->source); /* again: the program may have undone it */
 		return;
 	}
-	if (fill > CROWDED_BYTES)
-		drain->crowded = true;
 	do {
 		result = source_next(flow->source, drain->record);
 		if (result != SOURCE_RECORD)
 			break;
-		drain->busy = true;
+		drain->bytes += drain->record->size;
 		flow_complete(drain, flow, drain->record);
 		flow->read_until = drain->record->end_tsc;
 	} while ((int64_t)(end - source_position(flow->source)) > 0);
@@ -427,7 +425,6 @@ static bool receive(struct drain *drain)
 		drain->ended = true;
 		return false;
 	}
-	drain->busy = true;
 	take_messages(drain, (size_t)got, received_fd(&msg));
 	return !drain->ended;
 }
@@ -462,13 +459,26 @@ uint64_t drain_round(struct drain *drain)
 	uint64_t queued = __atomic_load_n(&drain->shared->since, __ATOMIC_ACQUIRE);
 
 	drain->now = now;
-	drain->busy = drain->crowded = false;
+	drain->bytes = 0;
 	drain_rings(drain);
 	while (!drain->ended && receive(drain))
 		;
 	until = complete_until(drain, queued && queued - 1 < now ? queued - 1 : now);
 	drain->round_before = now;
 	return until;
+}
+
+bool drain_worthwhile(const struct drain *drain)
+{
+	void *value;
+
+	for (size_t i = 0; table_next(&drain->flows, &i, &value);) {
+		const struct flow *flow = value;
+
+		if (flow->source && source_fill(flow->source) >= WORTHWHILE_BYTES)
+			return true;
+	}
+	return false;
 }
 
 void drain_finish(struct drain *drain)

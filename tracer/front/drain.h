@@ -31,9 +31,8 @@ struct drain {
 	uint64_t now;               /* when the clock was read last: no record is later */
 	uint64_t round_before;      /* when it began: all that was in the rings then has been read */
 	int32_t program;            /* pid of the program, 0 until it is there */
-	bool busy;                  /* something came in the last round */
+	uint64_t bytes;             /* read from rings in the last round */
 	bool damaged;               /* a ring was spoilt: the trace lacks calls */
-	bool crowded;               /* and a ring was well filled: do not sleep */
 	bool ended;                 /* MSG_FINISHED, MSG_FAILED, or the keeper is gone */
 	bool finished, failed;      /* which */
 	struct control last;        /* that message */
@@ -49,6 +48,8 @@ void drain_open(struct drain *drain, int socket, const struct control_shared *sh
 void drain_close(struct drain *drain);
 /* One round over all rings and the socket. Moments up to the returned time are all there. */
 uint64_t drain_round(struct drain *drain);
+/* Whether a ring holds more than a little by now. */
+bool drain_worthwhile(const struct drain *drain);
 /* After the last round: calls still open are told as such. */
 void drain_finish(struct drain *drain);
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -11,6 +12,7 @@
 #include "launch_keeper.h"
 #include "memory.h"
 #include "net_heir.h"
+#include "pace.h"
 #include "report.h"
 #include "session.h"
 #include "sinks.h"
@@ -19,11 +21,8 @@
 #define VTRACE_VERSION "0"
 #endif
 
-/* A ring that fills in half a millisecond must not wait one: after a crowded round the next rounds come quickly. */
-#define WAIT_HURRY_NS 50000
-#define WAIT_BUSY_NS 1000000
-#define WAIT_IDLE_NS 20000000
-#define HURRIED_ROUNDS 20
+#define WATCH_NS 50000
+#define SHOWN_NS 5000000 /* what is known is written at the latest after so long */
 
 struct session {
 	const struct options *options;
@@ -36,7 +35,8 @@ struct session {
 	struct merge merge;
 	struct drain drain;
 	struct report report;
-	unsigned hurried_rounds; /* that are still to come */
+	struct pace pace;
+	uint64_t flushed_ns;
 };
 
 static void fill_format_options(struct session *session, int argc, char **argv)
@@ -128,7 +128,13 @@ static void open_session(struct session *session, const char *program, int argc,
 	drain_open(&session->drain, session->keeper.socket, session->keeper.shared, &session->merge);
 }
 
-static void report_until(struct session *session, uint64_t limit)
+static uint64_t now_ns(const struct session *session)
+{
+	return tsc_clock_ns(&session->clock, tsc_now());
+}
+
+/* False: there was nothing. */
+static bool report_until(struct session *session, uint64_t limit)
 {
 	struct moment moment;
 	bool any = false;
@@ -139,50 +145,55 @@ static void report_until(struct session *session, uint64_t limit)
 		moment_release(&moment);
 		any = true;
 	}
-	sinks_flush(&session->sinks, !any);
+	return any;
 }
 
-/* How long to wait, from how the last round and the rounds before went. */
-static long next_wait_ns(struct session *session, long wait_ns)
-{
-	const struct drain *drain = &session->drain;
-
-	if (drain->crowded) {
-		session->hurried_rounds = HURRIED_ROUNDS;
-		return 0;
-	}
-	if (session->hurried_rounds) {
-		session->hurried_rounds--;
-		return WAIT_HURRY_NS;
-	}
-	if (drain->busy || wait_ns < WAIT_BUSY_NS)
-		return WAIT_BUSY_NS;
-	return wait_ns * 2 > WAIT_IDLE_NS ? WAIT_IDLE_NS : wait_ns * 2;
-}
-
-static void wait_for_more(struct session *session, long *wait_ns)
+/* Signals for the program, which wait until there is one; messages of the keeper's end the sleep. */
+static void sleep_and_forward(struct session *session, long wait_ns)
 {
 	struct pollfd fds[2] = { { .fd = session->keeper.socket, .events = POLLIN },
-				 { .fd = session->keeper.signals, .events = POLLIN } };
+				 { .fd = session->drain.program > 0 ? session->keeper.signals : -1, .events = POLLIN } };
 
-	*wait_ns = next_wait_ns(session, *wait_ns);
-	if (session->drain.program <= 0)
-		fds[1].fd = -1; /* its signals wait until there is a program */
-	ppoll(fds, 2, &(struct timespec){ .tv_nsec = *wait_ns }, NULL);
+	if (ppoll(fds, 2, &(struct timespec){ .tv_nsec = wait_ns }, NULL) > 0 && fds[1].revents)
+		keeper_forward_signals(&session->keeper, session->drain.program);
+}
+
+/* A sleep would take longer than the ring has room. Others may have the processor meanwhile. */
+static void watch(const struct session *session)
+{
+	uint64_t until = now_ns(session) + WATCH_NS;
+
+	while (!drain_worthwhile(&session->drain) && now_ns(session) < until) {
+		sched_yield();
+		for (int i = 0; i < 64; i++)
+			__builtin_ia32_pause(); /* looking takes the line from its writer */
+	}
+}
+
+static void wait_for_more(struct session *session, bool any)
+{
+	uint64_t now = now_ns(session);
+	enum pace_way way = pace_after_round(&session->pace, now, session->drain.bytes);
+
+	if (now - session->flushed_ns < SHOWN_NS && drain_worthwhile(&session->drain))
+		return;
+	if (way == PACE_SLEEP || now - session->flushed_ns >= SHOWN_NS) {
+		session->flushed_ns = now;
+		sinks_flush(&session->sinks, !any);
+		sleep_and_forward(session, session->pace.wait_ns);
+	} else if (way == PACE_WATCH) {
+		watch(session);
+	}
 }
 
 static void trace(struct session *session)
 {
-	long wait_ns = WAIT_BUSY_NS;
-
 	while (!session->drain.ended) {
 		uint64_t limit = drain_round(&session->drain);
+		bool any = report_until(session, limit);
 
-		report_until(session, limit);
-		if (session->drain.ended)
-			break;
-		wait_for_more(session, &wait_ns);
-		keeper_forward_signals(&session->keeper, session->drain.program);
+		if (!session->drain.ended)
+			wait_for_more(session, any);
 	}
 	drain_round(&session->drain);
 	drain_finish(&session->drain);
