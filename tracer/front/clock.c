@@ -3,6 +3,7 @@
 #include "clock.h"
 
 #define FIRST_BASELINE_NS 2000000
+#define GUESSED_SLOPE 0.5
 #define REFINE_NS 20000000
 #define CATCH_UP_NS 200000000.0
 
@@ -38,15 +39,24 @@ static struct clock_pair read_pair(void)
 
 void tsc_clock_start(struct tsc_clock *clock)
 {
-	struct clock_pair now;
-
 	clock->start = read_pair();
 	clock->realtime_ns = read_clock(CLOCK_REALTIME);
 	clock->anchor = (struct clock_pair){ clock->start.tsc, 0 };
-	do
-		now = read_pair();
-	while (now.ns - clock->start.ns < FIRST_BASELINE_NS);
+	clock->slope = GUESSED_SLOPE;
+	clock->settled = false;
+}
+
+bool tsc_clock_settled(struct tsc_clock *clock)
+{
+	if (clock->settled)
+		return true;
+	struct clock_pair now = read_pair();
+
+	if (now.ns - clock->start.ns < FIRST_BASELINE_NS)
+		return false;
 	clock->slope = (double)(now.ns - clock->start.ns) / (double)(now.tsc - clock->start.tsc);
+	clock->settled = true;
+	return true;
 }
 
 uint64_t tsc_clock_ns(const struct tsc_clock *clock, uint64_t tsc)

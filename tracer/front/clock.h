@@ -2,6 +2,7 @@
 #ifndef VTRACE_FRONT_CLOCK_H
 #define VTRACE_FRONT_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct clock_pair { uint64_t tsc, ns; };
@@ -10,9 +11,12 @@ struct tsc_clock {
 	struct clock_pair anchor; /* ns: since start; times from here on use `slope` */
 	double slope;             /* ns per TSC tick */
 	uint64_t realtime_ns;     /* at start */
+	bool settled;             /* the rate has been measured; before, `slope` is a guess */
 };
 
 void tsc_clock_start(struct tsc_clock *clock);
+/* Measures the rate, once enough time has passed for that: no event may be shown before. */
+bool tsc_clock_settled(struct tsc_clock *clock);
 /* Takes what time has passed into account. */
 void tsc_clock_refine(struct tsc_clock *clock);
 /* The same with a pair given: for tests. */

@@ -139,6 +139,8 @@ static bool report_until(struct session *session, uint64_t limit)
 	struct moment moment;
 	bool any = false;
 
+	if (!tsc_clock_settled(&session->clock))
+		return false;
 	tsc_clock_refine(&session->clock);
 	while (merge_take(&session->merge, limit, &moment)) {
 		report_moment(&session->report, &moment);
@@ -197,6 +199,8 @@ static void trace(struct session *session)
 	}
 	drain_round(&session->drain);
 	drain_finish(&session->drain);
+	while (!tsc_clock_settled(&session->clock))
+		; /* the program could not be run */
 	report_until(session, UINT64_MAX);
 }
 
