@@ -35,6 +35,9 @@
 	.set V_ARGS, 632
 	.set T_GADGET_SP, 680
 	.set T_PLAIN_RESUME, 688
+	.set FLAG_DIRECTION, 0x400
+	.set FLAG_OVERFLOW_BIT, 11
+	.set FLAGS_PLAIN, 0xad7      /* carry, parity, adjust, zero, sign, interrupts enabled, overflow, and bit 1, which is always set */
 	.set CONFIG_ROWS, 56
 	.set CONFIG_WAYS, 56 + 512
 
@@ -125,37 +128,59 @@ agent_export_stub_rax:
 /* From here on the frame is whole; before, the keeper finds all but rsp and rax in the registers themselves. */
 	.globl agent_export_stub_saved
 agent_export_stub_saved:
+	testl $FLAG_DIRECTION, %eax
+	jz 1f
 	cld
-	movq %gs:T_SELF, %rdi
+1:	movq %gs:T_SELF, %rdi
 	call agent_syscall
+/* A popfq costs 10 ns: flags that the arithmetic ones are all of are made without it. Nothing below touches them. */
+	movq %rax, %r11
+	movq %gs:F_FLAGS, %rcx
+	testl $~FLAGS_PLAIN, %ecx
+	jnz 2f
+	movb %cl, %ah
+	shrl $FLAG_OVERFLOW_BIT, %ecx
+	andl $1, %ecx
+	addb $0x7f, %cl              /* overflows, or not */
+	sahf
+	movq %r11, %rax
+	jmp 3f
+2:	movq %r11, %rax
 /* rax = result, and stays it: the keeper can end the call from anywhere here. */
 	.globl agent_export_stub_return
 agent_export_stub_return:
-	cmpq $0, %gs:T_STOP
-	jne 2f
-1:	movq %gs:F_RBX, %rbx
+	movq %gs:T_STOP, %rcx
+	jrcxz 1f
+	jmp 5f
+3:	movq %gs:T_STOP, %rcx
+	jrcxz 4f
+5:	int3
+	.globl agent_export_stub_stop
+agent_export_stub_stop:
+1:	movq %gs:F_FLAGS, %r11
+	pushq %r11
 	movq %gs:F_RDX, %rdx
 	movq %gs:F_RSI, %rsi
 	movq %gs:F_RDI, %rdi
-	movq %gs:F_RBP, %rbp
 	movq %gs:F_R8, %r8
 	movq %gs:F_R9, %r9
 	movq %gs:F_R10, %r10
-	movq %gs:F_R12, %r12
-	movq %gs:F_R13, %r13
-	movq %gs:F_R14, %r14
-	movq %gs:F_R15, %r15
-	movq %gs:F_FLAGS, %r11
 	movq %gs:F_RCX, %rcx
-	pushq %r11
 	popfq
 	movq %gs:F_RSP, %rsp
 	movq $0, %gs:T_PHASE
 	jmp *%rcx
-2:	int3
-	.globl agent_export_stub_stop
-agent_export_stub_stop:
-	jmp 1b
+4:	movq %gs:F_FLAGS, %r11
+	movq %gs:F_RDX, %rdx
+	movq %gs:F_RSI, %rsi
+	movq %gs:F_RDI, %rdi
+	movq %gs:F_R8, %r8
+	movq %gs:F_R9, %r9
+	movq %gs:F_R10, %r10
+	movq %gs:F_RCX, %rcx
+	movq %gs:F_RSP, %rsp
+	movq $0, %gs:T_PHASE
+	jmp *%rcx
 	.globl agent_export_stub_end
 agent_export_stub_end:
 
@@ -166,6 +191,12 @@ agent_export_begin:
 	movl $3, %eax                /* close */
 	syscall
 	xorl %eax, %eax
+	movq %gs:F_RBX, %rbx         /* what a call keeps by itself */
+	movq %gs:F_RBP, %rbp
+	movq %gs:F_R12, %r12
+	movq %gs:F_R13, %r13
+	movq %gs:F_R14, %r14
+	movq %gs:F_R15, %r15
 	jmp agent_export_stub_return
 
 /* long agent_gadget(void): the program's own syscall, with its argument registers, and with its stack pointer: sigaltstack
@@ -266,13 +297,20 @@ agent_raw_mmap:
 	ret
 
 /* uint64_t agent_copy(void *to, const void *from, uint64_t bytes): returns how many were copied. A fault inside is turned
- * by the keeper into a jump to agent_export_copy_recover with rcx = bytes left. */
+ * by the keeper into a jump to agent_export_copy_recover with rcx = bytes left. agent_load(to, from): 8 bytes, or none. */
+	.globl agent_load
+agent_load:
+	movl $8, %ecx
+	movl %ecx, %eax
+	.globl agent_export_copy
+agent_export_copy:
+	movq (%rsi), %rdx
+	movq %rdx, (%rdi)
+	ret
 	.globl agent_copy
 agent_copy:
 	movq %rdx, %rax
 	movq %rdx, %rcx
-	.globl agent_export_copy
-agent_export_copy:
 	rep movsb
 	.globl agent_export_copy_recover
 agent_export_copy_recover:

@@ -7,10 +7,23 @@
 #include "bounce.h"
 #include "own_memory.h"
 
+#define NR_MMAP 9
+#define NR_MPROTECT 10
+#define NR_MUNMAP 11
+#define NR_RT_SIGACTION 13
+#define NR_RT_SIGPROCMASK 14
 #define NR_RT_SIGRETURN 15
+#define NR_MREMAP 25
+#define NR_MADVISE 28
+#define NR_SHMAT 30
 #define NR_CLONE 56
 #define NR_READLINK 89
-#define NR_MMAP 9
+#define NR_PTRACE 101
+#define NR_MODIFY_LDT 154
+#define NR_PRCTL 157
+#define NR_ARCH_PRCTL 158
+#define NR_SECCOMP 317
+#define NR_PKEY_MPROTECT 329
 #define PROT_EXEC_BIT 4u
 #define MAP_ANONYMOUS_BIT 0x20u
 #define CLONE_UNTRACED_BIT 0x00800000u
@@ -27,6 +40,7 @@ extern _Noreturn void agent_sigreturn(void);
 extern long agent_raw(long nr, long a, long b, long c, long d);
 extern void agent_call_keeper(long what, long a, long b, long c, long d);
 extern uint64_t agent_copy(void *to, uint64_t from, uint64_t bytes);
+extern uint64_t agent_load(uint64_t *to, uint64_t from);
 uint64_t agent_syscall(struct agent_thread *thread);
 void agent_vdso_record(struct agent_thread *thread);
 
@@ -88,7 +102,7 @@ static void find_via(struct agent_thread *thread, struct record *rec, uint64_t s
 		const struct agent_via *top = &thread->via[thread->via_count - 1];
 
 		if (top->slot >= stack) {
-			if (agent_copy(&now, top->slot, 8) == 8 && now == top->caller) {
+			if (agent_load(&now, top->slot) && now == top->caller) {
 				rec->via = (uint16_t)(top->function + 1);
 				rec->caller = top->caller;
 			}
@@ -112,7 +126,7 @@ static void wait_a_moment(uint32_t moments)
 }
 
 /* Waits while the front is behind, then until there is room for a while. 0: nobody reads any more. */
-static int wait_for_room(struct ring_head *ring, uint64_t head, uint64_t bytes)
+static __attribute__((noinline)) int wait_for_room(struct ring_head *ring, uint64_t head, uint64_t bytes)
 {
 	uint64_t limit = ring->limit >= RECORD_MAX && ring->limit < RING_BYTES ? ring->limit : RING_BYTES;
 	uint32_t moments = 0;
@@ -120,14 +134,22 @@ static int wait_for_room(struct ring_head *ring, uint64_t head, uint64_t bytes)
 	for (uint32_t spins = 1;; spins++) {
 		uint64_t tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE), used = head - tail;
 
-		if (used + bytes <= limit && (!moments || used <= limit / 2))
+		if (used + bytes <= limit && (!moments || used <= limit / 2)) {
+			ring->free_until = tail + limit;
 			return 1;
+		}
 		if (__atomic_load_n(&ring->abandoned, __ATOMIC_RELAXED))
 			return 0;
 		__asm__ volatile("pause");
 		if (spins % SPINS_MAX == 0)
 			wait_a_moment(moments++);
 	}
+}
+
+/* The front writes `tail` with each record it reads: its line is looked at only when the room that it told is used up. */
+static int room_for(struct ring_head *ring, uint64_t head, uint64_t bytes)
+{
+	return head + bytes <= ring->free_until || wait_for_room(ring, head, bytes);
 }
 
 /* Room for the largest record, in one piece. NULL: nobody reads any more. */
@@ -137,7 +159,7 @@ static struct record *reserve(struct ring_head *ring)
 	uint64_t left = RING_BYTES - head % RING_BYTES;
 	uint64_t pad = left < RECORD_MAX ? left : 0;
 
-	if (!wait_for_room(ring, head, pad ? pad : RECORD_MAX))
+	if (!room_for(ring, head, pad ? pad : RECORD_MAX))
 		return 0;
 	if (pad) {
 		struct record *filler = (struct record *)(ring_data(ring) + head % RING_BYTES);
@@ -146,12 +168,13 @@ static struct record *reserve(struct ring_head *ring)
 		filler->entry_size = 0;
 		head += pad;
 		__atomic_store_n(&ring->head, head, __ATOMIC_RELEASE);
-		if (!wait_for_room(ring, head, RECORD_MAX))
+		if (!room_for(ring, head, RECORD_MAX))
 			return 0;
 	}
 	return (struct record *)(ring_data(ring) + head % RING_BYTES);
 }
 
+/* What the call's end brings, `ret` and `end_tsc`, is left: a reader of an open record takes neither. */
 static void fill(struct record *rec, struct agent_thread *thread)
 {
 	const struct agent_frame *frame = &thread->frame;
@@ -163,7 +186,6 @@ static void fill(struct record *rec, struct agent_thread *thread)
 	rec->via = 0;
 	rec->pid = thread->pid;
 	rec->tid = thread->tid;
-	rec->end_tsc = 0;
 	rec->nr = (int32_t)frame->rax;
 	rec->reserved = 0;
 	rec->args[0] = frame->rdi;
@@ -174,17 +196,20 @@ static void fill(struct record *rec, struct agent_thread *thread)
 	rec->args[5] = frame->r9;
 	if (rec->nr == NR_RT_SIGRETURN) /* it has no arguments; what it restores is told as one */
 		rec->args[0] = frame->rsp + SIGFRAME_MASK;
-	rec->ret = 0;
 	rec->site = frame->rcx - 2;
 	rec->caller = 0;
 	rec->start_tsc = read_tsc();
 }
 
+/* The lines of the next record are the front's since it read them, a round ago. */
 static void publish(struct ring_head *ring, struct record *rec, int64_t ret)
 {
+	char *next = (char *)rec + rec->size;
+
 	rec->ret = ret;
 	rec->end_tsc = read_tsc();
 	__atomic_store_n(&ring->head, __atomic_load_n(&ring->head, __ATOMIC_RELAXED) + rec->size, __ATOMIC_RELEASE);
+	__asm__ volatile("prefetchw %0; prefetchw %1" : : "m"(next[64]), "m"(next[128]));
 }
 
 /* Never returns: the record is complete before the call, because after it there is no agent on the stack. */
@@ -217,13 +242,45 @@ static void sample(struct ring_head *ring, const uint64_t ticks[3])
 	ring->own_samples++;
 }
 
+/* Calls for which more is done than to record them: what bounce.c, own_memory.c and call_with_care know. */
+static const uint8_t with_care[] = {
+	[NR_MMAP] = 1, [NR_MPROTECT] = 1, [NR_MUNMAP] = 1, [NR_MREMAP] = 1, [NR_MADVISE] = 1, [NR_SHMAT] = 1, [NR_PKEY_MPROTECT] = 1,
+	[NR_RT_SIGACTION] = 1, [NR_RT_SIGPROCMASK] = 1, [NR_RT_SIGRETURN] = 1, [NR_CLONE] = 1, [NR_PTRACE] = 1, [NR_MODIFY_LDT] = 1,
+	[NR_PRCTL] = 1, [NR_ARCH_PRCTL] = 1, [NR_SECCOMP] = 1,
+};
+
+static bool needs_care(uint64_t nr)
+{
+	return nr < sizeof(with_care) && with_care[nr];
+}
+
+static int64_t call_with_care(struct agent_thread *thread, struct ring_head *ring, struct record *rec)
+{
+	struct mask_change mask;
+	int64_t ret;
+
+	if (thread->frame.rax == NR_RT_SIGRETURN)
+		sigreturn(thread, ring, rec);
+	if (thread->frame.rax == NR_CLONE)
+		thread->frame.rdi &= ~(uint64_t)CLONE_UNTRACED_BIT; /* else the child would escape the keeper */
+	mask_change_note(thread, &mask);
+	if (!own_memory_call(&thread->frame, &ret))
+		ret = agent_gadget();
+	if (mask.any && !ret)
+		thread->forced_blocked = mask.blocked;
+	tell_mapping(&thread->frame, ret);
+	if (rec && thread->frame.rax == NR_CLONE)
+		thread->frame.rdi = rec->args[0];
+	return ret;
+}
+
 uint64_t agent_syscall(struct agent_thread *thread)
 {
 	struct ring_head *ring = (struct ring_head *)thread->ring;
-	bool sampled = ring && thread->calls++ % SAMPLE_EACH == SAMPLE_FIRST;
+	bool sampled = ring && thread->calls++ % SAMPLE_EACH == SAMPLE_FIRST, care = needs_care(thread->frame.rax);
 	uint64_t ticks[3] = { sampled ? read_tsc() : 0, 0, 0 };
 
-	if (thread->caught == CAUGHT_SITE && bounce_needed(thread)) {
+	if (care && thread->caught == CAUGHT_SITE && bounce_needed(thread)) {
 		__atomic_store_n(&thread->phase, AGENT_AFTER, __ATOMIC_RELEASE); /* nothing is to be undone any more */
 		thread->frame.rcx -= 2;
 		return thread->frame.rax;
@@ -232,7 +289,6 @@ uint64_t agent_syscall(struct agent_thread *thread)
 	struct record *rec = ring && wanted ? reserve(ring) : 0;
 	struct capture_source from = { .copy = copy_own, .string_limit = agent_config.string_limit,
 				       .fd_path = agent_config.fd_paths ? path_of_fd : 0 };
-	struct mask_change mask;
 	int64_t ret;
 
 	if (rec) {
@@ -242,23 +298,12 @@ uint64_t agent_syscall(struct agent_thread *thread)
 		rec->entry_size = rec->size;
 		__atomic_store_n(&ring->open_at, __atomic_load_n(&ring->head, __ATOMIC_RELAXED) + 1, __ATOMIC_RELEASE);
 	}
-	if (thread->frame.rax == NR_RT_SIGRETURN)
-		sigreturn(thread, ring, rec);
-	if (thread->frame.rax == NR_CLONE)
-		thread->frame.rdi &= ~(uint64_t)CLONE_UNTRACED_BIT; /* else the child would escape the keeper */
-	mask_change_note(thread, &mask);
 	if (sampled)
 		ticks[1] = read_tsc();
-	if (!own_memory_call(&thread->frame, &ret))
-		ret = agent_gadget();
+	ret = care ? call_with_care(thread, ring, rec) : agent_gadget();
 	if (sampled)
 		ticks[2] = read_tsc();
-	if (mask.any && !ret)
-		thread->forced_blocked = mask.blocked;
-	tell_mapping(&thread->frame, ret);
 	if (rec) {
-		if (thread->frame.rax == NR_CLONE)
-			thread->frame.rdi = rec->args[0];
 		rec->ret = ret;
 		capture_run(rec, &from, PHASE_EXIT);
 		publish(ring, rec, ret);

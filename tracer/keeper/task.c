@@ -160,6 +160,7 @@ static void take(const struct keeper *k, struct arena *arena, uint32_t slot, pid
 	ring->tid = tid;
 	ring->limit = k->launch->ring_bytes;
 	ring->own_ticks = ring->own_samples = 0;
+	ring->free_until = 0;
 	/* The call its former thread died in, or left by exec, is not this one's. */
 	__atomic_store_n(&ring->open_at, 0, __ATOMIC_RELEASE);
 	ring_set_reader(ring, k->control >= 0);

@@ -29,7 +29,8 @@ struct ring_head {
 	_Atomic uint32_t selector; /* user dispatch's: RING_DISPATCH, or 0 when nobody is there to take the SIGSYS stops */
 	uint32_t own_samples;      /* agent: calls whose cost was measured */
 	uint64_t own_ticks;        /* agent: TSC ticks spent in those beside the calls themselves */
-	uint64_t pad0[2];
+	uint64_t free_until;       /* agent: the position up to which there was room when it looked at `tail` */
+	uint64_t pad0;
 	_Atomic uint64_t tail;     /* written by the front */
 	_Atomic uint32_t abandoned; /* set by the keeper when the front has died: write nothing more */
 	uint32_t limit;            /* bytes that may be in use, at least RECORD_MAX; 0: RING_BYTES */
