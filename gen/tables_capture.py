@@ -3,7 +3,7 @@ from tables_emit import HEAD
 from tables_commands import mask_of
 from tables_model import PTR_SIZES
 
-ARGV_LIMIT, ENVP_LIMIT, CAPTURE_OPS = 33, 255, 10
+ARGV_LIMIT, ENVP_LIMIT = 33, 255
 POLLFD_LIMIT = EPOLL_LIMIT = 255
 
 
@@ -124,18 +124,18 @@ def groups_c(rows):
 
 
 def capture_c(rows):
+    ops, places = [], []
     del GROUPS[:]
-    out = [HEAD % "gen/annotations and gen/commands", '/* Linked into the agent: freestanding. */\n#include "record.h"\n#include "tables.h"\n\n',
-           "const struct capture_row capture_x86_64[] = {\n"]
     for row in rows:
-        ops = row_ops(row)
-        if len(ops) > CAPTURE_OPS:
-            raise ValueError("%s: %d capture operations" % (row.name, len(ops)))
-        if ops:
-            out.append("\t/* %s */\n\t[%d] = { %d, {\n" % (row.name, row.number, len(ops)))
-            out += ["\t\t%s,\n" % text for text in ops] + ["\t} },\n"]
-    last = rows[-1].number
+        own = row_ops(row)
+        if own:
+            entry = sum("PHASE_ENTRY" in text for text in own)
+            places.append("\t[%d] = { %d, %d, %d }, /* %s */\n" % (row.number, len(ops), entry, len(own) - entry, row.name))
+            ops += own
     if not row_ops(rows[-1]):
-        out.append("\t[%d] = { 0, { { 0, 0, 0, 0, 0, 0, 0 } } },\n" % last)
-    out.append("};\nconst uint32_t capture_x86_64_count = sizeof(capture_x86_64) / sizeof(capture_x86_64[0]);\n\n")
-    return "".join(out) + groups_c(rows)
+        places.append("\t[%d] = { 0, 0, 0 },\n" % rows[-1].number)
+    return "".join([
+        HEAD % "gen/annotations and gen/commands", '/* Linked into the agent: freestanding. */\n#include "record.h"\n#include "tables.h"\n\n',
+        "const struct capture_op capture_ops[] = {\n"] + ["\t/* %d */ %s,\n" % place for place in enumerate(ops)] +
+        ["};\n\nconst struct capture_row capture_x86_64[] = {\n"] + places +
+        ["};\nconst uint32_t capture_x86_64_count = sizeof(capture_x86_64) / sizeof(capture_x86_64[0]);\n\n"]) + groups_c(rows)

@@ -48,8 +48,11 @@ class Tables(unittest.TestCase):
 
     def ops(self, name):
         text = read(self.out, "capture.c")
-        match = re.search(r"/\* %s \*/\n.*?\n\t\} \},\n" % name, text, re.S)
-        return re.findall(r"\{ (\w+, CAPTURE_\w+, PHASE_\w+, LEN_\w+, \d+, \d+, \d+) \}", match.group(0)) if match else []
+        every = re.findall(r"\{ (\w+, CAPTURE_\w+, PHASE_\w+, LEN_\w+, \d+, \d+, \d+) \}", text)
+        match = re.search(r"\[\d+\] = \{ (\d+), (\d+), (\d+) \}, /\* %s \*/\n" % name, text)
+        first, entry, leave = (int(part) for part in match.groups()) if match else (0, 0, 0)
+        self.assertEqual(["PHASE_EXIT" in op for op in every[first:first + entry + leave]], [False] * entry + [True] * leave)
+        return every[first:first + entry + leave]
 
     def compile(self, *options, language="c11"):
         return subprocess.run(["gcc", "-std=" + language, "-Wall", "-Wextra", "-Werror", "-I", WIRE, "-I", self.out,

@@ -349,10 +349,11 @@ static inline void capture_run(struct record *rec, const struct capture_source *
 	if (rec->abi != ABI_X86_64 || rec->nr < 0 || (uint32_t)rec->nr >= capture_x86_64_count)
 		return;
 	const struct capture_row *row = &capture_x86_64[rec->nr];
+	const struct capture_op *op = &capture_ops[row->first + (phase == PHASE_EXIT ? row->entry : 0)];
 
-	for (uint32_t i = 0; i < row->count && i < CAPTURE_OPS; i++)
-		if (row->ops[i].phase == phase && (!failed || capture_after_failure(rec, &row->ops[i])))
-			capture_op_run(rec, from, &row->ops[i]);
+	for (uint32_t count = phase == PHASE_EXIT ? row->exit : row->entry; count; count--, op++)
+		if (!failed || capture_after_failure(rec, op))
+			capture_op_run(rec, from, op);
 }
 
 #endif

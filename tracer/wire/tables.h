@@ -159,8 +159,10 @@ enum capture_kind {
 	CAPTURE_LEN,        /* PIECE_LEN: 4 bytes at entry of a value-result length */
 };
 struct capture_op { uint8_t arg, kind, phase, len_from, len_arg, limit; uint16_t size; };
-#define CAPTURE_OPS 10
-struct capture_row { uint8_t count; struct capture_op ops[CAPTURE_OPS]; };
+/* Those of one system call: of its entry, then of its exit. Apart from the rows, because most have few: each page of the
+ * agent is written into each image. */
+struct capture_row { uint16_t first; uint8_t entry, exit; };
+extern const struct capture_op capture_ops[];
 extern const struct capture_row capture_x86_64[];
 /* Sorted by command; a command may have several. */
 struct capture_command { uint32_t command; struct capture_op op; };
