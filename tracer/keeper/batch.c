@@ -32,13 +32,8 @@ static int run_to_trap(struct keeper *k, pid_t tid)
 	return WSTOPSIG(status) == SIGTRAP && !(status >> 16) ? 0 : -EFAULT;
 }
 
-static int start(struct keeper *k, pid_t tid, uint64_t code, uint64_t table)
+static int start(struct keeper *k, pid_t tid, struct user_regs_struct regs, uint64_t table)
 {
-	struct user_regs_struct regs;
-
-	if (ptrace(PTRACE_GETREGS, tid, 0, &regs) < 0)
-		return -errno;
-	regs.rip = code;
 	regs.rbx = table;
 	regs.orig_rax = (uint64_t)-1;
 	if (ptrace(PTRACE_SETREGS, tid, 0, &regs) < 0)
@@ -46,10 +41,10 @@ static int start(struct keeper *k, pid_t tid, uint64_t code, uint64_t table)
 	return run_to_trap(k, tid);
 }
 
-static int run_table(struct keeper *k, pid_t tid, uint64_t code, uint64_t stack, struct batch_call *calls, uint32_t count)
+static int run_table(struct keeper *k, pid_t tid, const struct user_regs_struct *regs, struct batch_call *calls, uint32_t count)
 {
 	struct table table = { 0 };
-	uint64_t at = (stack - BATCH_STACK) & ~63ull;
+	uint64_t at = (regs->rsp - BATCH_STACK) & ~63ull;
 	size_t bytes = (count + 1) * sizeof(table.rows[0]);
 
 	for (uint32_t i = 0; i < count; i++) {
@@ -60,7 +55,7 @@ static int run_table(struct keeper *k, pid_t tid, uint64_t code, uint64_t stack,
 	int err = tracee_write(k, tid, at, &table, bytes);
 
 	if (!err)
-		err = start(k, tid, code, at);
+		err = start(k, tid, *regs, at);
 	if (!err)
 		err = tracee_read(k, tid, at, &table, bytes);
 	for (uint32_t i = 0; !err && i < count; i++)
@@ -68,16 +63,16 @@ static int run_table(struct keeper *k, pid_t tid, uint64_t code, uint64_t stack,
 	return err;
 }
 
-int batch_run(struct keeper *k, pid_t tid, uint64_t code, uint64_t stack, struct batch_call *calls, uint32_t count)
+int batch_run(struct keeper *k, pid_t tid, const struct user_regs_struct *regs, struct batch_call *calls, uint32_t count)
 {
 	const uint8_t *routine = agent_image + (AGENT_EXPORT_BATCH - AGENT_BASE);
 	uint8_t saved[AGENT_EXPORT_BATCH_END - AGENT_EXPORT_BATCH];
-	int err = tracee_read(k, tid, code, saved, sizeof(saved));
+	int err = tracee_read(k, tid, regs->rip, saved, sizeof(saved));
 
-	if (err || (err = tracee_write(k, tid, code, routine, sizeof(saved))))
+	if (err || (err = tracee_write(k, tid, regs->rip, routine, sizeof(saved))))
 		return err;
-	err = run_table(k, tid, code, stack, calls, count);
-	int restored = tracee_write(k, tid, code, saved, sizeof(saved));
+	err = run_table(k, tid, regs, calls, count);
+	int restored = tracee_write(k, tid, regs->rip, saved, sizeof(saved));
 
 	return err ? err : restored;
 }

@@ -34,7 +34,7 @@ static int arena_index(const struct keeper *k)
 	return -ENOMEM;
 }
 
-/* Maps the arena behind `fd` of the tracee here as well and tells the front. */
+/* Takes the arena behind `fd` of the tracee and tells the front. */
 static int arena_adopt(struct keeper *k, struct task *task, int fd)
 {
 	struct space *space = space_of(k, task);
@@ -53,11 +53,9 @@ static int arena_adopt(struct keeper *k, struct task *task, int fd)
 	if (ftruncate(arena->fd, (off_t)ARENA_BYTES) < 0 ||
 	    fcntl(arena->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		goto close_fd;
-	arena->map = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, arena->fd, 0);
-	if (arena->map == MAP_FAILED)
-		goto close_fd;
+	arena->map = NULL;
 	arena->spaces = 1;
-	arena->taken = 0;
+	arena->taken = arena->used = 0;
 	space->arena[space->chunks] = (uint32_t)index;
 	send_control(k, (struct control){ .type = MSG_ARENA, .pid = task->pid, .tid = task->tid, .arena = (uint32_t)index },
 		     NULL, 0, arena->fd);
@@ -211,40 +209,36 @@ int task_enter_agent(struct keeper *k, struct task *task, struct user_regs_struc
 	return 0;
 }
 
+/* What the agent finds at AGENT_DATA. */
+struct agent_data {
+	struct agent_config config;
+	char free[AGENT_IDLE_OFFSET - sizeof(struct agent_config)];
+	struct agent_thread idle;
+};
+
 /* The agent's text and its data. */
 static int write_agent(struct keeper *k, struct task *task)
 {
-	struct agent_config config = { .string_limit = k->launch->string_limit, .fd_paths = k->launch->fd_paths,
-				       .vdso = k->launch->vdso,
-				       .regions = { space_of(k, task)->rewriting.regions[0].start },
-				       .own_filter = space_of(k, task)->filtered,
-				       .filtered = k->launch->choice != NULL };
-	struct agent_thread idle = { .self = AGENT_IDLE, .entry = AGENT_EXPORT_PLAIN };
-	size_t config_bytes = k->launch->choice ? sizeof(config) : offsetof(struct agent_config, choice);
+	struct agent_data data = {
+		.config = { .string_limit = k->launch->string_limit, .fd_paths = k->launch->fd_paths, .vdso = k->launch->vdso,
+			    .regions = { space_of(k, task)->rewriting.regions[0].start },
+			    .own_filter = space_of(k, task)->filtered, .filtered = k->launch->choice != NULL },
+		.idle = { .self = AGENT_IDLE, .entry = AGENT_EXPORT_PLAIN },
+	};
 	int err = tracee_write(k, task->tid, AGENT_BASE, agent_image, (size_t)(agent_image_end - agent_image));
 
 	if (k->launch->choice)
-		config.choice = *k->launch->choice;
-	if (!err)
-		err = tracee_write(k, task->tid, AGENT_DATA, &config, config_bytes);
-	return err ? err : tracee_write(k, task->tid, AGENT_IDLE, &idle, sizeof(idle));
+		data.config.choice = *k->launch->choice;
+	return err ? err : tracee_write(k, task->tid, AGENT_DATA, &data, sizeof(data));
 }
 
 /* Value of an auxv entry of the process, 0 when it has none. */
 static uint64_t auxv_value(pid_t tid, uint64_t type)
 {
-	char path[64];
 	Elf64_auxv_t rows[64];
-	ssize_t got;
+	size_t got = read_proc(tid, "auxv", (char *)rows, sizeof(rows));
 
-	snprintf(path, sizeof(path), "/proc/%d/auxv", tid);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return 0;
-	got = read(fd, rows, sizeof(rows));
-	close(fd);
-	for (ssize_t i = 0; i < got / (ssize_t)sizeof(rows[0]); i++)
+	for (size_t i = 0; i < got / sizeof(rows[0]); i++)
 		if (rows[i].a_type == type)
 			return rows[i].a_un.a_val;
 	return 0;
@@ -274,7 +268,7 @@ static int map_all(struct keeper *k, struct task *task, const struct user_regs_s
 		[TRAMPOLINES] = map_call(place, REGION_BYTES, PROT_READ | PROT_EXEC),
 	};
 	struct rlimit old = lift_descriptors(task);
-	int err = batch_run(k, task->tid, regs->rip, regs->rsp, calls, place ? COUNT : NEEDED);
+	int err = batch_run(k, task->tid, regs, calls, place ? COUNT : NEEDED);
 
 	lower_descriptors(task, &old);
 	*fd = err ? -1 : (int)calls[MEMFD].result;
@@ -292,7 +286,7 @@ static void give_back(struct keeper *k, struct task *task, const struct user_reg
 	struct batch_call call = { SYS_close, { (uint64_t)fd }, 0 };
 
 	if (fd >= 0)
-		batch_run(k, task->tid, regs->rip, regs->rsp, &call, 1);
+		batch_run(k, task->tid, regs, &call, 1);
 }
 
 static struct agent_frame first_frame(const struct user_regs_struct *regs)

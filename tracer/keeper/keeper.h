@@ -24,8 +24,9 @@
 /* One shared memory file of rings. */
 struct arena {
 	int fd;
-	void *map;
+	void *map;       /* here; NULL: not yet */
 	uint32_t spaces; /* address spaces that map it; 0: free */
+	uint32_t used;   /* rings, one bit each, that somebody had before: the others are as the kernel made them */
 	uint32_t taken;  /* rings, one bit each, of living threads: what the program may have written there is not believed */
 };
 
@@ -146,6 +147,8 @@ uint32_t space_copy(struct keeper *k, uint32_t from);
 /* The caller gives it another space, or removes it. */
 void task_leave_space(struct keeper *k, struct task *task);
 struct space *space_of(struct keeper *k, const struct task *task);
+/* NULL: it cannot be mapped here. */
+struct ring_head *ring_of(struct arena *arena, uint32_t slot);
 struct ring_head *task_ring(struct keeper *k, const struct task *task);
 /* A free ring in the chunks of the task's space; false when all are taken. */
 bool task_take_slot(struct keeper *k, struct task *task);
@@ -158,6 +161,8 @@ extern const uint8_t agent_image[], agent_image_end[];
 int tracee_read(struct keeper *k, pid_t tid, uint64_t addr, void *to, size_t bytes);
 int tracee_write(struct keeper *k, pid_t tid, uint64_t addr, const void *from, size_t bytes);
 uint64_t thread_block(const struct task *task);
+/* The whole of /proc/TID/name, as far as `text` holds it with a NUL. Returns its length. */
+size_t read_proc(pid_t tid, const char *name, char *text, size_t bytes);
 /* A number of /proc/TID/status, by its name with the colon; 0 when it is not there. */
 uint64_t status_number(pid_t tid, const char *name, int base);
 

@@ -1,5 +1,6 @@
 /* Executable mappings: told to the front, which names call sites by them, and rewritten. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "keeper.h"
@@ -30,26 +31,63 @@ void tell_mapping(struct keeper *k, struct task *task, uint64_t start, uint64_t 
 		rewrite_mapped(k, task, link, start, (bytes + 4095) & ~4095ull, offset);
 }
 
+struct maps_line { uint64_t start, end, offset; const char *mode, *name; };
+
+/* A hexadecimal number and the character behind it. */
+static uint64_t take_hex(char **at)
+{
+	uint64_t number = strtoull(*at, at, 16);
+
+	*at += **at != 0;
+	return number;
+}
+
+static void skip_word(char **at)
+{
+	*at += strcspn(*at, " ");
+	*at += strspn(*at, " ");
+}
+
+/* Without the stdio functions, which would take the most of an exec's time. */
+static struct maps_line parse_line(char *at)
+{
+	struct maps_line line;
+
+	line.start = take_hex(&at);
+	line.end = take_hex(&at);
+	line.mode = strlen(at) < 4 ? "----" : at;
+	skip_word(&at);
+	line.offset = take_hex(&at);
+	skip_word(&at); /* device */
+	skip_word(&at); /* inode */
+	line.name = at;
+	return line;
+}
+
+static void tell_line(struct keeper *k, struct task *task, const struct maps_line *line)
+{
+	char file[4200];
+
+	if (line->mode[2] != 'x' || !line->name[0]) /* without a name: the agent's own */
+		return;
+	send_map(k, task, (struct control_map){ .start = line->start, .end = line->end, .offset = line->offset }, line->name);
+	if (task->chunk == NO_INDEX || line->name[0] != '/' || line->mode[3] != 'p')
+		return;
+	snprintf(file, sizeof(file), "/proc/%d/root%s", task->tid, line->name);
+	rewrite_mapped(k, task, file, line->start, line->end - line->start, line->offset);
+}
+
 void tell_image_maps(struct keeper *k, struct task *task)
 {
-	char path[64], line[4600];
-	FILE *maps;
+	static char text[1 << 16]; /* a fresh image has some twenty lines */
 
-	snprintf(path, sizeof(path), "/proc/%d/maps", task->tid);
-	maps = fopen(path, "re");
-	while (maps && fgets(line, sizeof(line), maps)) {
-		char mode[8], name[4100] = "", file[4200];
-		struct control_map map;
+	read_proc(task->tid, "maps", text, sizeof(text));
+	for (char *at = text, *end; *at; at = end) {
+		end = at + strcspn(at, "\n");
+		if (*end)
+			*end++ = 0;
+		struct maps_line line = parse_line(at);
 
-		if (sscanf(line, "%lx-%lx %7s %lx %*s %*s %4099[^\n]", &map.start, &map.end, mode, &map.offset, name) < 4 ||
-		    mode[2] != 'x' || !name[0]) /* without a name: the agent's own */
-			continue;
-		send_map(k, task, map, name);
-		if (task->chunk == NO_INDEX || name[0] != '/' || mode[3] != 'p')
-			continue;
-		snprintf(file, sizeof(file), "/proc/%d/root%s", task->tid, name);
-		rewrite_mapped(k, task, file, map.start, map.end - map.start, map.offset);
+		tell_line(k, task, &line);
 	}
-	if (maps)
-		fclose(maps);
 }

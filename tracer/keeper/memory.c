@@ -25,22 +25,34 @@ int tracee_read(struct keeper *k, pid_t tid, uint64_t addr, void *to, size_t byt
 	return (size_t)got == bytes ? 0 : -EFAULT;
 }
 
+size_t read_proc(pid_t tid, const char *name, char *text, size_t bytes)
+{
+	char path[64];
+	size_t length = 0;
+	ssize_t got = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", tid, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	while (fd >= 0 && length < bytes - 1 && (got = read(fd, text + length, bytes - 1 - length)) > 0)
+		length += (size_t)got;
+	if (fd >= 0)
+		close(fd);
+	text[length] = 0;
+	return length;
+}
+
 uint64_t status_number(pid_t tid, const char *name, int base)
 {
-	char path[64], line[256];
-	uint64_t number = 0;
+	static char text[1 << 20]; /* a process may be in 65536 groups */
 
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	FILE *status = fopen(path, "re");
-
-	while (status && fgets(line, sizeof(line), status))
-		if (!strncmp(line, name, strlen(name))) {
-			number = strtoull(line + strlen(name), NULL, base);
-			break;
-		}
-	if (status)
-		fclose(status);
-	return number;
+	read_proc(tid, "status", text, sizeof(text));
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncmp(line, name, strlen(name)))
+			return strtoull(line + strlen(name), NULL, base);
+	}
+	return 0;
 }
 
 static int open_memory(pid_t tid)

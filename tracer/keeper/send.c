@@ -20,8 +20,12 @@ void front_is_gone(struct keeper *k)
 	k->control = -1;
 	k->queued = 0;
 	for (uint32_t i = 0; i < ARENA_MAX; i++)
-		for (uint32_t slot = 0; k->arenas[i].spaces && slot < ARENA_SLOTS; slot++)
-			ring_set_reader(arena_ring(k->arenas[i].map, slot), 0);
+		for (uint32_t slot = 0; k->arenas[i].spaces && slot < ARENA_SLOTS; slot++) {
+			struct ring_head *ring = k->arenas[i].used & 1u << slot ? ring_of(&k->arenas[i], slot) : NULL;
+
+			if (ring)
+				ring_set_reader(ring, 0);
+		}
 }
 
 static void attach_fd(struct msghdr *msg, char *buffer, size_t bytes, int fd)
@@ -56,9 +60,11 @@ static void send_with(struct keeper *k, int fd)
 	__atomic_store_n(&k->launch->shared->since, 0, __ATOMIC_RELEASE);
 }
 
+/* Not while a thread makes a call for the keeper, which is over at once: a message wakes the front. */
 void send_queued(struct keeper *k)
 {
-	send_with(k, -1);
+	if (!k->remote_tid)
+		send_with(k, -1);
 }
 
 /* Seen by the front before any message can have its time. */
@@ -75,7 +81,7 @@ void send_control(struct keeper *k, struct control message, const void *payload,
 	if (k->control < 0)
 		return;
 	if (k->queued + room > sizeof(k->queue))
-		send_queued(k);
+		send_with(k, -1);
 	if (k->control < 0)
 		return;
 	if (!k->queued)

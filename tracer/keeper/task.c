@@ -1,4 +1,5 @@
 /* Tables of the traced threads, their address spaces and the arenas these map. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -71,7 +72,9 @@ static void space_leave(struct keeper *k, uint32_t index)
 
 		if (--arena->spaces)
 			continue;
-		munmap(arena->map, ARENA_BYTES);
+		if (arena->map)
+			munmap(arena->map, ARENA_BYTES);
+		arena->map = NULL;
 		close(arena->fd);
 	}
 	space->chunks = 0;
@@ -138,25 +141,42 @@ uint32_t space_copy(struct keeper *k, uint32_t from)
 	return to;
 }
 
+/* Most processes end before the keeper must look into a ring of theirs, and unmapping costs the most. */
+struct ring_head *ring_of(struct arena *arena, uint32_t slot)
+{
+	if (!arena->map) {
+		void *map = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, arena->fd, 0);
+
+		if (map == MAP_FAILED)
+			return NULL;
+		arena->map = map;
+	}
+	return arena_ring(arena->map, slot);
+}
+
 struct ring_head *task_ring(struct keeper *k, const struct task *task)
 {
 	if (task->chunk == NO_INDEX)
 		return NULL;
-	return arena_ring(k->arenas[space_of(k, task)->arena[task->chunk]].map, (uint32_t)task->slot);
+	return ring_of(&k->arenas[space_of(k, task)->arena[task->chunk]], (uint32_t)task->slot);
 }
 
-static bool is_free(const struct keeper *k, const struct arena *arena, uint32_t slot)
+static bool is_free(const struct keeper *k, struct arena *arena, uint32_t slot)
 {
-	uint32_t state = __atomic_load_n(&arena_ring(arena->map, slot)->state, __ATOMIC_ACQUIRE);
+	const struct ring_head *ring;
 
-	return !(arena->taken & 1u << slot) && (state == RING_FREE || (state == RING_CLOSED && k->control < 0));
+	if (arena->taken & 1u << slot)
+		return false;
+	if (!(arena->used & 1u << slot))
+		return true;
+	ring = ring_of(arena, slot);
+	uint32_t state = ring ? __atomic_load_n(&ring->state, __ATOMIC_ACQUIRE) : RING_USED;
+
+	return state == RING_FREE || (state == RING_CLOSED && k->control < 0);
 }
 
-static void take(const struct keeper *k, struct arena *arena, uint32_t slot, pid_t tid)
+static void take_again(const struct keeper *k, struct ring_head *ring, pid_t tid)
 {
-	struct ring_head *ring = arena_ring(arena->map, slot);
-
-	arena->taken |= 1u << slot;
 	ring->tid = tid;
 	ring->limit = k->launch->ring_bytes;
 	ring->own_ticks = ring->own_samples = 0;
@@ -167,6 +187,26 @@ static void take(const struct keeper *k, struct arena *arena, uint32_t slot, pid
 	__atomic_store_n(&ring->state, RING_USED, __ATOMIC_RELEASE);
 }
 
+/* Written where its thread will need the page, before anyone reads it. */
+static int take_new(struct keeper *k, uint64_t address, pid_t tid)
+{
+	struct ring_head ring = { .state = RING_USED, .tid = tid, .limit = k->launch->ring_bytes };
+
+	ring_set_reader(&ring, k->control >= 0);
+	return tracee_write(k, tid, address, &ring, sizeof(ring));
+}
+
+static bool take(struct keeper *k, uint32_t chunk, struct arena *arena, uint32_t slot, pid_t tid)
+{
+	if (arena->used & 1u << slot)
+		take_again(k, ring_of(arena, slot), tid);
+	else if (take_new(k, CHUNK_ARENA(chunk) + (uint64_t)slot * RING_STRIDE, tid))
+		return false;
+	arena->taken |= 1u << slot;
+	arena->used |= 1u << slot;
+	return true;
+}
+
 bool task_take_slot(struct keeper *k, struct task *task)
 {
 	struct space *space = space_of(k, task);
@@ -175,9 +215,8 @@ bool task_take_slot(struct keeper *k, struct task *task)
 		for (uint32_t slot = 0; slot < ARENA_SLOTS; slot++) {
 			struct arena *arena = &k->arenas[space->arena[chunk]];
 
-			if (!is_free(k, arena, slot))
+			if (!is_free(k, arena, slot) || !take(k, chunk, arena, slot, task->tid))
 				continue;
-			take(k, arena, slot, task->tid);
 			task->chunk = chunk;
 			task->slot = (int32_t)slot;
 			return true;
@@ -185,13 +224,24 @@ bool task_take_slot(struct keeper *k, struct task *task)
 	return false;
 }
 
+static void close_ring(const struct arena *arena, uint32_t slot)
+{
+	const uint32_t state = RING_CLOSED;
+	const uint64_t at = (uint64_t)slot * RING_STRIDE + offsetof(struct ring_head, state);
+
+	if (arena->map)
+		__atomic_store_n(&arena_ring(arena->map, slot)->state, state, __ATOMIC_RELEASE);
+	else if (pwrite(arena->fd, &state, sizeof(state), (off_t)at) < 0)
+		return; /* it is not used again */
+}
+
 void task_drop_slot(struct keeper *k, struct task *task)
 {
-	struct ring_head *ring = task_ring(k, task);
+	if (task->chunk != NO_INDEX) {
+		struct arena *arena = &k->arenas[space_of(k, task)->arena[task->chunk]];
 
-	if (ring) {
-		k->arenas[space_of(k, task)->arena[task->chunk]].taken &= ~(1u << task->slot);
-		__atomic_store_n(&ring->state, RING_CLOSED, __ATOMIC_RELEASE);
+		arena->taken &= ~(1u << task->slot);
+		close_ring(arena, (uint32_t)task->slot);
 	}
 	task->chunk = NO_INDEX;
 	task->slot = -1;

@@ -11,7 +11,9 @@
 #define AGENT_TEXT_MAX  0x40000u
 #define AGENT_DATA      (AGENT_BASE + AGENT_TEXT_MAX)
 #define AGENT_DATA_MAX  0x10000u
-#define AGENT_IDLE      (AGENT_DATA + AGENT_DATA_MAX - 0x1000u) /* the block of threads that are not traced */
+#define AGENT_IDLE      (AGENT_DATA + AGENT_IDLE_OFFSET) /* the block of threads that are not traced */
+#define AGENT_IDLE_OFFSET 0x800u
+#define AGENT_IDLE_MAX    0x400u
 
 /* Chunk n: the private per-thread blocks and stacks, then the shared arena. */
 #define CHUNK_BASE      (AGENT_BASE + 0x1000000ull)
@@ -110,7 +112,7 @@ static inline uint8_t choice_way(const struct agent_choice *choice, uint64_t nr)
 	return choice->way[0][choice->row[nr >> 8 & 0xff] + (nr & 0xff)];
 }
 
-/* At AGENT_DATA, written by the keeper only. */
+/* At AGENT_DATA, written by the keeper only, and the idle block behind it in the same page. */
 struct agent_config {
 	uint32_t string_limit;
 	uint32_t fd_paths;
@@ -121,6 +123,7 @@ struct agent_config {
 	uint32_t own_filter;          /* a seccomp filter of the program's is there, or about to be: no call of ours is harmless */
 	struct agent_choice choice;
 };
+_Static_assert(sizeof(struct agent_config) <= AGENT_IDLE_OFFSET && sizeof(struct agent_thread) <= AGENT_IDLE_MAX, "agent.ld");
 _Static_assert(__builtin_offsetof(struct agent_config, choice) == 56, "entry.S");
 _Static_assert(sizeof(((struct agent_choice *)0)->row) == 512, "entry.S");
 _Static_assert(__builtin_offsetof(struct agent_config, no_via) == 8, "entry.S");
