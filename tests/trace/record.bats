@@ -82,7 +82,7 @@ replayed() {
 }
 
 @test "a recording cut anywhere: what is there is shown, one line says so, status 3" {
-	"$VTRACE" -f -o t.txt -o t.vtr -o t.vtr.zst sh -c 'ls / | cat' >/dev/null
+	"$VTRACE" -f -o t.txt -o t.vtr -o t.vtr.zst sh -c 'ls -l /usr/include/linux | cat' >/dev/null # several blocks
 	/usr/bin/python3 - "$VTRACE" <<'PY'
 import json, subprocess, sys
 whole = open("t.txt").read().splitlines()
