@@ -54,6 +54,35 @@ static void handling_with_threads(int ready)
 		close(9991);
 }
 
+static void *nothing(void *argument)
+{
+	return argument;
+}
+
+static void *maker(void *argument)
+{
+	for (;;) {
+		pthread_t thread;
+
+		if (!pthread_create(&thread, NULL, nothing, NULL))
+			pthread_join(thread, NULL);
+	}
+	return argument;
+}
+
+/* There are threads then whose birth nobody has told. */
+static void handling_with_newborns(int ready)
+{
+	pthread_t thread;
+
+	CHECK(signal(SIGTERM, handler) != SIG_ERR);
+	for (int i = 0; i < 2; i++)
+		CHECK(!pthread_create(&thread, NULL, maker, NULL));
+	CHECK(write(ready, "", 1) == 1);
+	for (;;)
+		close(9991);
+}
+
 static void forking(int ready)
 {
 	CHECK(write(ready, "", 1) == 1);
@@ -138,6 +167,7 @@ int main(void)
 
 		killed_while(handling_with_threads, SIGTERM, wait);
 		killed_while(handling_with_threads, SIGSTOP, wait);
+		killed_while(handling_with_newborns, SIGTERM, wait);
 		killed_while(forking, 0, wait);
 		killed_while(vforking, 0, wait);
 		killed_while(forking_threads, 0, wait);

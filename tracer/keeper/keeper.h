@@ -329,6 +329,12 @@ bool stops_process(pid_t tid, int sig);
 /* What the thread is to run on with: its stop_signal, taken. */
 int take_stop_signal(struct task *task);
 
+/* deaths.c */
+/* `tid` is the first thread of a process that has more. */
+bool leads_others(struct keeper *k, pid_t tid);
+/* If so: takes the deaths of those, early. */
+void take_deaths_of_others(struct keeper *k, pid_t leader);
+
 /* early.c */
 /* Puts aside a wait status that came where it could not be handled. */
 void keep_early(struct keeper *k, pid_t tid, int status);

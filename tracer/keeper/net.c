@@ -304,40 +304,6 @@ static bool polls_itself(const struct keeper *k)
 	return k->net >= 0 && !watcher.tracer;
 }
 
-/* The kernel tells the death of a process's first thread when all others have been waited for: where the keeper waits for that
- * one alone, and the process is killed, it must take theirs. */
-static bool leads_others(struct keeper *k, pid_t tid)
-{
-	const struct task *task = tid > 0 ? task_find(k, tid) : NULL;
-
-	if (!task || task->pid != tid || (task->space != NO_INDEX && space_of(k, task)->tasks < 2))
-		return false;
-	for (uint32_t i = 0; i < k->live; i++)
-		if (k->tids[i] != tid && task_find(k, k->tids[i])->pid == tid)
-			return true;
-	return false;
-}
-
-/* Looks only: a tracer is given stops as well, whatever it asks for, and they are for the main loop. */
-static bool is_dead(pid_t tid)
-{
-	siginfo_t info = { 0 };
-
-	return !waitid(P_PID, (id_t)tid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) && info.si_pid == tid &&
-	       (info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED);
-}
-
-static void take_deaths_of_others(struct keeper *k, pid_t leader)
-{
-	for (uint32_t i = 0; i < k->live; i++) {
-		pid_t tid = k->tids[i];
-		int status;
-
-		if (tid != leader && task_find(k, tid)->pid == leader && is_dead(tid) && waitpid(tid, &status, __WALL) == tid)
-			keep_early(k, tid, status);
-	}
-}
-
 /* Where waitpid alone will not do: threads wait for room in their rings, and a look at those is due soon; there is no watcher; or
  * `tid` may be dead. */
 static pid_t wait_polling(struct keeper *k, pid_t tid, int *status)
@@ -349,8 +315,7 @@ static pid_t wait_polling(struct keeper *k, pid_t tid, int *status)
 
 	if (got)
 		return got;
-	if (leads_others(k, tid))
-		take_deaths_of_others(k, tid);
+	take_deaths_of_others(k, tid);
 	got = waitpid(tid, status, __WALL | WNOHANG);
 	if (got)
 		return got;
