@@ -7,6 +7,7 @@
 
 #define LOOKUP_JUMP_BYTES 12 /* movabs $to,%rax; jmp *%rax */
 #define LOOKUP_MOVED_MAX 32
+#define LOOKUP_VERSION 1 /* of what lookup_find decides: what it found before is not used by another one */
 
 /* `image` is the loader as mapped: byte i is at virtual address i. Returns the function's offset, or 0 with *why set
  * to a reason in words. */

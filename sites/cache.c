@@ -13,11 +13,14 @@
 
 #define CACHE_MAGIC "vtsites"
 #define HEAT_MAGIC "vtheat2"
+#define FACTS_MAGIC "vtfacts"
 #define PLAN_SUFFIX ".sites"
 #define HEAT_SUFFIX ".heat"
 #define CACHE_LAYOUT 1   /* of the file */
 #define CACHE_ANALYSER 2 /* of what sites/ decides: an older plan is not used */
+#define CACHE_FACTS 1    /* of what is written there */
 #define CACHE_NAME_MAX (2 * SITES_BUILD_ID_MAX + 16)
+#define PARTS_MAX 3
 
 struct cache_head {
 	char magic[8];
@@ -34,6 +37,13 @@ struct heat_head {
 	char magic[8];
 	uint32_t analyser, count;
 	struct site_key key;
+};
+
+/* Of the third: what was found out about bytes of memory, which stand behind it, and the facts behind those. */
+struct facts_head {
+	char magic[8];
+	uint32_t layout, version;
+	uint64_t checksum; /* of what stands behind it */
 };
 
 static struct heat_head heat_head(const struct site_plan *plan)
@@ -175,20 +185,27 @@ static int read_plan(int fd, const struct site_key *key, struct site_plan **plan
 }
 
 /* A descriptor, or -errno. */
-static int open_file(const struct site_key *key, const char *suffix)
+static int open_name(const char *name)
 {
-	char path[PATH_MAX], name[CACHE_NAME_MAX];
+	char path[PATH_MAX];
 	int err = cache_folder(path);
 
 	if (err)
 		return err;
-	cache_name(key, suffix, name);
 	if (strlen(path) + 1 + strlen(name) >= sizeof(path))
 		return -ENAMETOOLONG;
 	strcat(strcat(path, "/"), name);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
 	return fd < 0 ? -errno : fd;
+}
+
+static int open_file(const struct site_key *key, const char *suffix)
+{
+	char name[CACHE_NAME_MAX];
+
+	cache_name(key, suffix, name);
+	return open_name(name);
 }
 
 int site_cache_load(const struct site_key *key, struct site_plan **plan)
@@ -247,21 +264,24 @@ static int open_folder(char *path)
 }
 
 /* The whole file at once. */
-static int write_parts(int fd, const struct iovec parts[2])
+static int write_parts(int fd, const struct iovec parts[PARTS_MAX])
 {
-	size_t bytes = parts[0].iov_len + parts[1].iov_len;
+	size_t bytes = 0;
 	struct rlimit limit;
+
+	for (int i = 0; i < PARTS_MAX; i++)
+		bytes += parts[i].iov_len;
 
 	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes)
 		return -EFBIG; /* the write would raise SIGXFSZ */
-	ssize_t put = writev(fd, parts, 2);
+	ssize_t put = writev(fd, parts, PARTS_MAX);
 
 	return put < 0 ? -errno : (size_t)put != bytes ? -ENOSPC : 0;
 }
 
-static int store(const struct site_key *key, const char *suffix, const struct iovec parts[2])
+static int store_name(const char *name, const struct iovec parts[PARTS_MAX])
 {
-	char path[PATH_MAX], name[CACHE_NAME_MAX], temporary[CACHE_NAME_MAX + 32];
+	char path[PATH_MAX], temporary[CACHE_NAME_MAX + 32];
 	int err = cache_folder(path), folder, fd;
 
 	if (err)
@@ -269,7 +289,6 @@ static int store(const struct site_key *key, const char *suffix, const struct io
 	folder = open_folder(path);
 	if (folder < 0)
 		return folder;
-	cache_name(key, suffix, name);
 	snprintf(temporary, sizeof(temporary), ".%s.%d", name, gettid());
 	unlinkat(folder, temporary, 0); /* a dead process of the same id may have left it */
 	fd = openat(folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -289,6 +308,14 @@ close_folder:
 	return err;
 }
 
+static int store(const struct site_key *key, const char *suffix, const struct iovec parts[PARTS_MAX])
+{
+	char name[CACHE_NAME_MAX];
+
+	cache_name(key, suffix, name);
+	return store_name(name, parts);
+}
+
 int site_cache_store(const struct site_plan *plan)
 {
 	struct cache_head head = {
@@ -297,7 +324,7 @@ int site_cache_store(const struct site_plan *plan)
 	};
 
 	head.checksum = checksum(head, plan->sites);
-	return store(&plan->key, PLAN_SUFFIX, (struct iovec[2]){ { &head, sizeof(head) },
+	return store(&plan->key, PLAN_SUFFIX, (struct iovec[PARTS_MAX]){ { &head, sizeof(head) },
 		     { (void *)plan->sites, plan->count * sizeof(struct site) } });
 }
 
@@ -305,5 +332,55 @@ int site_cache_store_heat(const struct site_plan *plan, const void *heat, size_t
 {
 	struct heat_head head = heat_head(plan);
 
-	return store(&plan->key, HEAT_SUFFIX, (struct iovec[2]){ { &head, sizeof(head) }, { (void *)heat, bytes } });
+	return store(&plan->key, HEAT_SUFFIX, (struct iovec[PARTS_MAX]){ { &head, sizeof(head) }, { (void *)heat, bytes } });
+}
+
+static void facts_name(const void *key, size_t key_bytes, char name[CACHE_NAME_MAX])
+{
+	snprintf(name, CACHE_NAME_MAX, "%016llx.facts", (unsigned long long)checksum_add(1, key, key_bytes));
+}
+
+static uint64_t facts_checksum(const void *key, size_t key_bytes, const void *facts, size_t bytes)
+{
+	return checksum_add(checksum_add(CACHE_FACTS, key, key_bytes), facts, bytes);
+}
+
+int site_cache_load_facts(uint32_t version, const void *key, size_t key_bytes, void *facts, size_t bytes)
+{
+	char name[CACHE_NAME_MAX], found[SITE_CACHE_KEY_MAX];
+	struct facts_head head;
+	struct iovec parts[] = { { &head, sizeof(head) }, { found, key_bytes }, { facts, bytes } };
+	struct stat st;
+
+	if (key_bytes > sizeof(found))
+		return -EINVAL;
+	facts_name(key, key_bytes, name);
+	int fd = open_name(name);
+
+	if (fd < 0)
+		return fd;
+	int err = fstat(fd, &st) < 0 ? -errno : !S_ISREG(st.st_mode) || !only_ours(&st) ? -EPERM : 0;
+
+	if (!err && (st.st_size != (off_t)(sizeof(head) + key_bytes + bytes) || readv(fd, parts, 3) != st.st_size))
+		err = -EBADMSG;
+	close(fd);
+	if (err)
+		return err;
+	if (memcmp(head.magic, FACTS_MAGIC, sizeof(head.magic)) ||
+	    head.checksum != facts_checksum(found, key_bytes, facts, bytes))
+		return -EBADMSG;
+	return head.layout != CACHE_FACTS || head.version != version || memcmp(found, key, key_bytes) ? -ESTALE : 0;
+}
+
+int site_cache_store_facts(uint32_t version, const void *key, size_t key_bytes, const void *facts, size_t bytes)
+{
+	struct facts_head head = { .magic = FACTS_MAGIC, .layout = CACHE_FACTS, .version = version,
+				   .checksum = facts_checksum(key, key_bytes, facts, bytes) };
+	char name[CACHE_NAME_MAX];
+
+	if (key_bytes > SITE_CACHE_KEY_MAX)
+		return -EINVAL;
+	facts_name(key, key_bytes, name);
+	return store_name(name, (struct iovec[PARTS_MAX]){ { &head, sizeof(head) }, { (void *)key, key_bytes },
+			  { (void *)facts, bytes } });
 }

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,6 +281,41 @@ static void heat_comes_back(void)
 	sites_destroy(stranger);
 }
 
+static void facts_come_back_or_nothing(void)
+{
+	const uint64_t key[3] = { 1, 2, 3 }, other[3] = { 1, 2, 4 }, facts[2] = { 5, 6 };
+	uint64_t got[2] = { 0 };
+	uint8_t good[256], bad[256];
+
+	CHECK(site_cache_load_facts(1, key, sizeof(key), got, sizeof(got)) == -ENOENT);
+	CHECK(site_cache_store_facts(1, key, sizeof(key), facts, sizeof(facts)) == 0);
+	CHECK(site_cache_load_facts(1, key, sizeof(key), got, sizeof(got)) == 0 && !memcmp(got, facts, sizeof(facts)));
+	CHECK(site_cache_load_facts(2, key, sizeof(key), got, sizeof(got)) == -ESTALE);
+	CHECK(site_cache_load_facts(1, other, sizeof(other), got, sizeof(got)) == -ENOENT);
+	CHECK(site_cache_load_facts(1, key, sizeof(key), got, 8) == -EBADMSG);
+
+	char plan_file[sizeof(file)], pattern[128];
+	glob_t found;
+
+	snprintf(pattern, sizeof(pattern), "%s/vtrace/*.facts", folder);
+	CHECK(glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc == 1);
+	strcpy(plan_file, file);
+	snprintf(file, sizeof(file), "%s", found.gl_pathv[0]);
+	globfree(&found);
+	size_t size = read_file(good, sizeof(good));
+
+	CHECK(size == 24 + sizeof(key) + sizeof(facts));
+	for (size_t at = 0; at < size; at++) {
+		memcpy(bad, good, size);
+		bad[at] ^= (uint8_t)(1 << at % 8);
+		write_file(bad, size);
+		CHECK(site_cache_load_facts(1, key, sizeof(key), got, sizeof(got)) < 0);
+	}
+	write_file(good, size);
+	CHECK(site_cache_load_facts(1, key, sizeof(key), got, sizeof(got)) == 0);
+	strcpy(file, plan_file);
+}
+
 int main(void)
 {
 	strcpy(folder, "/tmp/vtrace-sites-cache.XXXXXX");
@@ -295,6 +331,7 @@ int main(void)
 	a_file_that_others_can_write_is_refused();
 	a_folder_that_cannot_be_used_is_an_error_code();
 	heat_comes_back();
+	facts_come_back_or_nothing();
 	a_limit_on_file_size_leaves_no_file_and_raises_no_signal();
 	readers_beside_writers_see_whole_plans();
 	print_load_time();

@@ -6,6 +6,7 @@
 #include "agent_symbols.h"
 #include "keeper.h"
 #include "../../loader-patch/lookup.h"
+#include "../../sites/cache.h"
 
 /* Bytes the loader's image spans, from its program headers in memory; 0 when they make no sense. */
 static size_t image_bytes(struct keeper *k, pid_t tid, uint64_t base)
@@ -58,7 +59,23 @@ static int write_detour(struct keeper *k, pid_t tid, uint64_t function, const ui
 	return err ? err : tracee_write(k, tid, function, jump, sizeof(jump));
 }
 
-/* Analyses the loader at `base` unless it is the one analysed last. */
+static void analyse_loader(struct keeper *k, pid_t tid, uint64_t base)
+{
+	struct loader *loader = &k->loader;
+	size_t bytes = image_bytes(k, tid, base);
+	uint8_t *image = bytes ? calloc(1, bytes + LOADER_CODE) : NULL;
+
+	if (!image)
+		return;
+	read_image(tid, base, image, bytes);
+	loader->facts.function = lookup_find(image, bytes, &loader->why);
+	memcpy(loader->facts.code, image + loader->facts.function, sizeof(loader->facts.code));
+	free(image);
+	if (loader->facts.function)
+		site_cache_store_facts(LOOKUP_VERSION, loader->page, sizeof(loader->page), &loader->facts, sizeof(loader->facts));
+}
+
+/* Knows the loader at `base` already, from the cache, or by analysis. */
 static void know_loader(struct keeper *k, pid_t tid, uint64_t base)
 {
 	struct loader *loader = &k->loader;
@@ -67,24 +84,20 @@ static void know_loader(struct keeper *k, pid_t tid, uint64_t base)
 
 	if (read && !memcmp(page, loader->page, sizeof(page)))
 		return;
-	memset(loader->page, 0, sizeof(loader->page));
-	loader->function = 0;
+	memset(loader, 0, sizeof(*loader));
 	loader->why = "its image cannot be read";
-	size_t bytes = read ? image_bytes(k, tid, base) : 0;
-	uint8_t *image = bytes ? calloc(1, bytes + LOADER_CODE) : NULL;
-
-	if (!image)
+	if (!read)
 		return;
 	memcpy(loader->page, page, sizeof(page));
-	read_image(tid, base, image, bytes);
-	loader->function = lookup_find(image, bytes, &loader->why);
-	memcpy(loader->code, image + loader->function, sizeof(loader->code));
-	free(image);
+	if (!site_cache_load_facts(LOOKUP_VERSION, page, sizeof(page), &loader->facts, sizeof(loader->facts)))
+		return;
+	loader->facts = (struct loader_facts){ 0 };
+	analyse_loader(k, tid, base);
 }
 
 void patch_loader(struct keeper *k, const struct task *task, uint64_t base)
 {
-	struct loader *loader = &k->loader;
+	const struct loader *loader = &k->loader;
 	uint8_t code[LOADER_CODE];
 	const char *why;
 
@@ -92,11 +105,11 @@ void patch_loader(struct keeper *k, const struct task *task, uint64_t base)
 		return; /* static: there is no loader */
 	know_loader(k, task->tid, base);
 	why = loader->why;
-	if (loader->function) {
+	if (loader->facts.function) {
 		why = "its text is not what was analysed, or cannot be written";
-		if (!tracee_read(k, task->tid, base + loader->function, code, sizeof(code)) &&
-		    !memcmp(code, loader->code, sizeof(code)) &&
-		    !write_detour(k, task->tid, base + loader->function, code))
+		if (!tracee_read(k, task->tid, base + loader->facts.function, code, sizeof(code)) &&
+		    !memcmp(code, loader->facts.code, sizeof(code)) &&
+		    !write_detour(k, task->tid, base + loader->facts.function, code))
 			return;
 	}
 	send_note(k, task, "the dynamic loader of process %d is not patched: %s; libc function names are not recorded",

@@ -96,10 +96,14 @@ struct task {
 /* The last loader analysed. Its first page holds headers and build-id, so it tells one loader from another. */
 #define LOADER_PAGE 4096u
 #define LOADER_CODE 64u
-struct loader {
-	uint8_t page[LOADER_PAGE];
+struct loader_facts {
 	uint64_t function;             /* offset of _dl_lookup_symbol_x; 0: none found */
 	uint8_t code[LOADER_CODE];     /* its first bytes */
+};
+
+struct loader {
+	uint8_t page[LOADER_PAGE];
+	struct loader_facts facts;
 	const char *why;
 };
 
