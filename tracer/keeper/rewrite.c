@@ -142,7 +142,7 @@ static void fill_slot(uint8_t slot[SLOT_BYTES], uint64_t address, const struct w
 /* ---- writing ---- */
 
 #define EDIT_PAGE 4096u
-#define EDIT_PAGES 32u
+#define EDIT_PAGES 128u /* libc's sites lie in some ninety */
 #define EDIT_SLOTS 256u
 
 struct edit_page {
@@ -379,8 +379,11 @@ void rewrite_before_threads(struct keeper *k, struct space *space, pid_t tid)
 {
 	struct rewriting *rewriting = &space->rewriting;
 
-	for (uint32_t i = 0; !rewriting->off && i < rewriting->text_count; i++)
-		rewrite_text(k, rewriting, tid, &rewriting->texts[i], true);
+	for (uint32_t i = 0; !rewriting->off && i < rewriting->text_count; i++) {
+		if (!rewriting->texts[i].whole)
+			rewrite_text(k, rewriting, tid, &rewriting->texts[i], true);
+		rewriting->texts[i].whole = true;
+	}
 }
 
 static const struct site *site_find(const struct site_plan *plan, uint64_t offset)
@@ -460,7 +463,8 @@ void rewrite_mapped(struct keeper *k, struct task *task, const char *file, uint6
 	*text = (struct text){ .start = start, .end = start + bytes, .base = start - image_offset, .object = object };
 	if (!region_for(rewriting, start) && region_map(k, task, start) < 0)
 		return;
-	rewrite_text(k, rewriting, task->tid, text, space->tasks > 1 || rewriting->crowded);
+	text->whole = space->tasks > 1 || rewriting->crowded;
+	rewrite_text(k, rewriting, task->tid, text, text->whole);
 }
 
 /* ---- what the program must not see ---- */

@@ -19,6 +19,7 @@ struct text {
 	uint64_t start, end;
 	uint64_t base;         /* address of the image's first page */
 	uint32_t object;       /* index into the keeper's objects */
+	bool whole;            /* all its sites were written that can be: nothing remains to be done before a thread starts */
 };
 
 /* Trampolines: slots of SLOT_BYTES. */
