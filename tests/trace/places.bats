@@ -118,6 +118,18 @@ full() {
 	complete t.json
 }
 
+@test "under a low limit of file sizes, which the program keeps" {
+	native=$(ulimit -f 1; sh -c 'ulimit -f')
+	( ulimit -f 1; "$VTRACE" -f -o /dev/stderr sh -c 'ulimit -f' 2>&1 >limit.txt ) | cat >t.txt
+	[ "$(cat limit.txt)" = "$native" ]
+	grep -q '+++ exited with 0 +++' t.txt
+	need_root
+	public_copy
+	( ulimit -f 1; as_nobody "$public/vtrace" -f -o '|cat' sh -c 'ulimit -f >&2' 2>limit.txt ) | cat >t.txt
+	[ "$(cat limit.txt)" = "$native" ]
+	grep -q '+++ exited with 0 +++' t.txt
+}
+
 @test "a program keeps the signals that it inherited as ignored" {
 	for signal in TRAP SYS SEGV BUS USR1; do
 		sh -c "trap '' $signal; exec grep SigIgn /proc/self/status" >native.txt

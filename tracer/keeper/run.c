@@ -209,21 +209,28 @@ static struct keeper *the_keeper(const struct launch *launch)
 	return k.tasks && k.spaces && k.arenas && k.tids && k.early ? &k : NULL;
 }
 
-/* Arenas take a descriptor each. */
-static void raise_fd_limit(void)
+static void raise_limit(int resource)
 {
+	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	struct rlimit limit;
 
-	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+	if (!getrlimit((__rlimit_resource_t)resource, &limit) && setrlimit((__rlimit_resource_t)resource, &unlimited) < 0) {
 		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
+		setrlimit((__rlimit_resource_t)resource, &limit);
 	}
 }
 
-/* What the terminal sends to the whole process group is for the program. */
-static void ignore_terminal_signals(void)
+/* Arenas take a descriptor each, and are files. (The program, which has its limits, has been started.) */
+static void raise_limits(void)
 {
-	static const int ignored[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE };
+	raise_limit(RLIMIT_NOFILE);
+	raise_limit(RLIMIT_FSIZE);
+}
+
+/* What the terminal sends to the whole process group is for the program. Too large a file is an error code. */
+static void ignore_signals(void)
+{
+	static const int ignored[] = { SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE, SIGXFSZ };
 
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		signal(ignored[i], SIG_IGN);
@@ -249,8 +256,8 @@ int keeper_run(const struct launch *launch)
 		return 1;
 	}
 	net_open();
-	ignore_terminal_signals();
-	raise_fd_limit();
+	ignore_signals();
+	raise_limits();
 	watch_front();
 	struct task *task = task_add(k, k->program, k->program, space_new(k));
 
