@@ -11,7 +11,7 @@ if [ "${1:-}" = --all ]; then
 	command -v javac >/dev/null || "$root/setup.sh" --packages default-jdk-headless
 	command -v node >/dev/null || "$root/setup.sh" --packages nodejs
 fi
-"$root/setup.sh" --packages make sqlite3 valgrind busybox-static bubblewrap redis-server libjansson-dev zstd nginx-light wrk openssh-server openssh-client postgresql libpython3.11-testsuite strace bats jq python3-jsonschema gdb musl-tools gcc-multilib git curl perl g++ procps util-linux
+"$root/setup.sh" --packages make sqlite3 valgrind busybox-static bubblewrap redis-server libjansson-dev zstd nginx-light wrk openssh-server openssh-client postgresql libpython3.11-testsuite strace bats jq python3-jsonschema gdb musl-tools gcc-multilib clang libbpf-dev git curl perl g++ procps util-linux
 "$root/setup.sh" --build-only
 cd "$root/build"
 exec ctest --output-on-failure --no-label-summary --parallel "$(nproc)" "$@"

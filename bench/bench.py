@@ -62,17 +62,23 @@ def say(text):
 
 
 def measure(options):
-    names = options.workloads or list(workloads.WORKLOADS)
+    names, asked = options.workloads or list(workloads.WORKLOADS), options.rivals.split(",")
     results = {"command": "bench/run " + shlex.join(sys.argv[1:]), "machine": machine(), "started": time.strftime("%Y-%m-%d %H:%M"),
-               "load_before": os.getloadavg(), "workloads": {}}
+               "load_before": os.getloadavg(), "left_out": {}, "workloads": {}}
     start = time.monotonic()
     bench = runner.Bench(os.path.abspath(options.vtrace), 100 if options.size != "long" else 3600)
     try:
+        for rival in asked:
+            refusal = bench.refusal(rivals.RIVALS[rival])
+            if refusal:
+                results["left_out"][rival] = refusal
+                say("%s is left out: %s" % (rival, refusal))
+        usable = [rival for rival in asked if rival not in results["left_out"]]
         for name in names:
-            cells = runner.measure(bench, name, workloads.WORKLOADS[name], options.rivals.split(","), options.size, say)
+            cells = runner.measure(bench, name, workloads.WORKLOADS[name], usable, options.size, say)
             if cells:
                 results["workloads"][name] = cells
-        if "text" in options.rivals.split(","):
+        if "text" in usable:
             results["formatter"] = runner.formatter(bench, 20000 if options.size == "quick" else 1000000)
     finally:
         bench.close()

@@ -9,7 +9,7 @@ from workloads import WORKLOADS
 LEFT, RIGHT, TOP, ROW, BOTTOM, LEGEND = 270, 30, 60, 26, 40, 22
 WIDTH = 1000
 COLOURS = {"text": "#1b6ca8", "json": "#2a9d8f", "record": "#7b2cbf", "summary": "#4895ef", "filtered": "#8ac926",
-           "strace_filtered": "#f4a261", "floor": "#6c757d", "perf": "#e76f51", "strace": "#c1121f"}
+           "strace_filtered": "#f4a261", "floor": "#6c757d", "bpf": "#b08900", "perf": "#e76f51", "strace": "#c1121f"}
 
 
 class Axis:

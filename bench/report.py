@@ -110,8 +110,9 @@ def events_table(results):
 
 
 def notes(results):
-    lines = ["* %s, %s: %s" % (workload, rival, cell["note"].replace("\n", " "))
-             for workload, cells in results["workloads"].items() for rival, cell in cells.items() if cell["note"]]
+    lines = ["* %s: left out, %s" % (RIVALS[rival].title, why) for rival, why in results["left_out"].items()]
+    lines += ["* %s, %s: %s" % (workload, rival, cell["note"].replace("\n", " "))
+              for workload, cells in results["workloads"].items() for rival, cell in cells.items() if cell["note"]]
     return "\nNot measured, or not in all rounds:\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 

@@ -4,14 +4,17 @@ import json
 import re
 import subprocess
 
+import bpf_floor
+
 # prefix(tools, out, rare): the command before the program's; `out` is the file to write.
 # count(tools, out): {"events": system calls reported, "lost": those the tool says it lost (None: it does not say)}.
 # slow: gets fewer units and rounds. whole: all units, in one round: whether it loses events shows only then.
 # extra: only run where a workload asks for it. full: reports every call. needs: the program that must be there.
-Rival = collections.namedtuple("Rival", "title prefix count suffix slow whole extra full needs",
-                               defaults=("", False, False, False, True, ""))
-# vtrace: the binary measured. floor: ptrace_floor.
-Tools = collections.namedtuple("Tools", "vtrace floor")
+# build(directory): makes the program, or says why it cannot be used here.
+Rival = collections.namedtuple("Rival", "title prefix count suffix slow whole extra full needs build",
+                               defaults=("", False, False, False, True, "", lambda directory: None))
+# vtrace: the binary measured. floor, bpf: ptrace_floor, bpf_floor.
+Tools = collections.namedtuple("Tools", "vtrace floor bpf")
 
 LIMIT = 300
 FOOTER = '],"footer":'
@@ -75,6 +78,12 @@ def number(_tools, out):
         return {"events": int(file.read()), "lost": None}
 
 
+def number_and_lost(_tools, out):
+    with open(out, encoding="ascii") as file:
+        events, lost = file.read().split()
+    return {"events": int(events), "lost": int(lost)}
+
+
 RIVALS = {
     "native": Rival("native", lambda tools, out, rare: [], nothing),
     "text": Rival("`vtrace` text", lambda tools, out, rare: [tools.vtrace, "-f", "-o", out], text_lines),
@@ -92,6 +101,7 @@ RIVALS = {
                              lambda tools, out, rare: ["strace", "-f", "--seccomp-bpf", "-e", "trace=" + rare, "-o", out],
                              text_lines, full=False, needs="strace"),
     "floor": Rival("ptrace's floor", lambda tools, out, rare: [tools.floor, out], number, slow=True),
+    "bpf": Rival("BPF's floor", lambda tools, out, rare: [tools.bpf, tools.bpf + ".o", out], number_and_lost, build=bpf_floor.build),
     "perf": Rival("`perf trace`", lambda tools, out, rare: ["perf", "trace", "-o", out, "--"], perf_lines, whole=True, needs="perf"),
     "strace": Rival("`strace -f`", lambda tools, out, rare: ["strace", "-f", "-o", out], text_lines, slow=True, needs="strace"),
 }

@@ -108,7 +108,8 @@ class Bench:
         os.chmod(self.scratch, 0o755)  # the server of pgbench runs as another user
         os.mkdir(self.programs)
         compile_programs(self.programs)
-        self.vtrace, self.floor = tools_vtrace, os.path.join(self.programs, "ptrace_floor")
+        self.vtrace = tools_vtrace
+        self.floor, self.bpf = (os.path.join(self.programs, name) for name in ("ptrace_floor", "bpf_floor"))
         self.env = dict(os.environ, LC_ALL="C.UTF-8", XDG_CACHE_HOME=os.path.join(self.scratch, "cache"), PYTHONDONTWRITEBYTECODE="1",
                         GIT_OPTIONAL_LOCKS="0")
         adopt_orphans()
@@ -116,6 +117,11 @@ class Bench:
     def close(self):
         kill_children()
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def refusal(self, rival):
+        """Why this rival cannot be run here, or None."""
+        missing = missing_program(rival.needs)
+        return "%s is not installed" % missing if missing else rival.build(self.programs)
 
     def place(self, name):
         directory = os.path.join(self.scratch, name)
@@ -192,9 +198,6 @@ class Cell:
         if column == "quick" or rival.whole and counts.slow < counts.default:
             self.rounds = 1
         self.runs, self.note = [], None
-        missing = missing_program(rival.needs)
-        if missing:
-            self.note = "%s is not installed" % missing
 
     def wanted(self):
         spent = sum(run["seconds"] for run in self.runs)

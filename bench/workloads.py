@@ -198,7 +198,7 @@ WORKLOADS = {
     "inside": Workload(
         "`getppid`, in-process cost, bursts of 100", Counts(100, 100, 400, 20), 5, 3,
         lambda place, count: [place.program("getppid"), str(count), "100"], certain=150, printed=True,
-        only=("native", "text", "text_no_net", "record", "record_no_net", "filtered", "floor")),
+        only=("native", "text", "text_no_net", "record", "record_no_net", "filtered", "floor", "bpf")),
     "dd": Workload(
         "`dd bs=1`", Counts(300000, 30000, 500000, 10000), 5, 3,
         lambda place, count: ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=%d" % count, "status=none"],
