@@ -474,6 +474,8 @@ static struct value *decode_pointed(struct decode *d, int arg)
 
 	if (d->row->ret == RET_SELECT || (d->row->ret == RET_POLL && row->kind == ARG_STRUCT) || row->struct_id == STRUCT_CLONE_ARGS)
 		piece = piece_find(d->rec, arg, PIECE_MEM, 0, PHASE_ENTRY);
+	if (row->kind == ARG_STRUCT && row->direction == DIR_INOUT && d->exiting && !d->failed && d->row->ret == RET_INT)
+		piece = piece_find(d->rec, arg, PIECE_MEM, 0, PHASE_EXIT);
 	if (row->kind == ARG_IOVEC && d->failed) /* where the data would have gone */
 		piece = piece_find(d->rec, arg, PIECE_MEM, 0, -1);
 	if (!piece || piece->status != PIECE_OK)
@@ -482,8 +484,13 @@ static struct value *decode_pointed(struct decode *d, int arg)
 		return decode_address(d, arg);
 	if (row->struct_id == STRUCT_CLONE_ARGS && piece->size >= 64)
 		return clone3_args(d, piece_data(piece), piece->size);
-	if (row->kind == ARG_STRUCT)
+	if (row->kind == ARG_STRUCT && row->len_from == LEN_FIXED && piece->full != row->size)
+		return decode_address(d, arg);
+	if (row->kind == ARG_STRUCT) {
+		d->before = row->direction == DIR_INOUT && piece->phase == PHASE_ENTRY;
 		value = decode_struct(d, row->struct_id, piece_data(piece), piece->size);
+		d->before = false;
+	}
 	else if (row->kind == ARG_SIGSET)
 		value = decode_sigset(d, piece_data(piece), piece->size);
 	else if (row->kind == ARG_SOCKADDR)

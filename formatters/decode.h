@@ -12,6 +12,7 @@ struct decode {
 	struct arena *arena;
 	bool exiting; /* the record is complete */
 	bool failed;
+	bool before; /* the struct at hand is an inout argument as it was before the call */
 };
 
 /* What is known of a call, or NULL: by its command, where it has one. */
@@ -39,7 +40,7 @@ struct value *decode_iovec(struct decode *d, int arg, uint32_t first, const uint
 struct value *decode_wstatus(struct decode *d, uint32_t status);
 struct value *decode_siginfo(struct decode *d, const siginfo_t *info);
 struct value *decode_command(struct decode *d, int arg); /* NULL: not known */
-struct value *decode_sockopt(struct decode *d, int arg); /* the name or the value of a socket option */
+struct value *decode_sockopt(struct decode *d, int arg); /* the value of a socket option */
 struct value *decode_clone(struct decode *d, struct value *args[6]);
 struct value *decode_ipc_key(struct decode *d, uint32_t key);
 struct value *decode_ipc_flags(struct decode *d, const struct constant_set *set, uint32_t number);

@@ -178,6 +178,7 @@ struct value *decode_member(struct decode *d, const struct member *m, const uint
 	case M_IOPRIO: return decode_ioprio(d, (uint32_t)number);
 	case M_BITS: return decode_bits(d, number, m->set);
 	case M_DATE: return date_value(d, number);
+	case M_NOTHING: return value_new(d->arena, VALUE_ARRAY, 0);
 	case M_BE16: return port_value(d, (uint32_t)number);
 	}
 	return value_new(d->arena, VALUE_HEX, number);

@@ -146,6 +146,8 @@ static struct value *generated_struct(struct decode *d, const struct struct_row 
 	for (const struct member *m = row->members; m->name; m++) {
 		if (m->when == MEMBER_VERBOSE && !d->options->verbose)
 			value->elided++;
+		else if (m->when == MEMBER_OUTPUT && d->before)
+			continue;
 		else if (m->when != MEMBER_NOT_ZERO || !all_zero(bytes + m->offset, m->size))
 			value_add(value, m->name, decode_member(d, m, bytes + m->offset));
 	}

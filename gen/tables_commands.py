@@ -2,7 +2,7 @@
 import copy
 import os
 
-from tables_model import ARG, Arg, Reader, Syscall
+from tables_model import ARG, POINTER_KINDS, Arg, Reader, Syscall
 
 # The leading argument of calls that tell it apart by some of its bits.
 MASKS = {"futex": 127}
@@ -22,10 +22,11 @@ class Commands(Reader):
                 continue
             left, colon, right = line.partition(":")
             name, *commands = left.split()
-            if not colon or not commands or name not in syscalls or lead_of(syscalls[name]) is None:
-                self.fail(number, "not `SYSCALL COMMAND...: ARGUMENT, ... [-> RETURN]`, or unknown: `%s`" % line)
-            for command in commands:
-                self.add(number, syscalls[name], command, right, sets, sizes)
+            for call in name.split(","):
+                if not colon or not commands or call not in syscalls or lead_of(syscalls[call]) is None:
+                    self.fail(number, "not `SYSCALL COMMAND...: ARGUMENT, ... [-> RETURN]`, or unknown: `%s`" % line)
+                for command in commands:
+                    self.add(number, syscalls[call], command, right, sets, sizes)
 
     def add(self, number, row, command, text, sets, sizes):
         """`A/B`: B is a command in the row of A, the next argument that has a set."""
@@ -62,11 +63,14 @@ class Commands(Reader):
         for arg, part in zip(rest, texts + ["none"] * len(rest)):
             if part == ".":
                 continue
+            output = arg.direction == "OUT"
             plain(arg)
             match = ARG.match("%s: %s" % (arg.name, part))
             if not match:
                 self.fail(number, "cannot read argument `%s`" % part)
             self.apply_kind(number, made, arg, match, sets, sizes)
+            if output and not match.group(2) and arg.kind in POINTER_KINDS:
+                arg.direction = "OUT"
         if arrow:
             self.apply_return(number, made, ret.strip(), sets)
         return made

@@ -105,7 +105,7 @@ def sets_c(sets):
                 out.append("#ifdef %s\n_Static_assert((unsigned long long)(%s) == 0x%xull, \"%s\");\n#endif\n"
                            % (name, name, value, name))
         out.append("static const struct constant items_%s[] = {\n" % item.name)
-        out += ["\t{ 0x%xull, %s },\n" % (value, quoted(name)) for name, value in item.items]
+        out += ["\t{ 0x%xull, %s },\n" % (value, quoted(name)) for name, value in item.items or [("", 0)]]
         out.append("};\nconst struct constant_set set_%s = {\n\t%s, items_%s, %d, %s, %s\n};\n" % (
             item.name, quoted(item.name), item.name, len(item.items), quoted(item.unknown) if item.unknown else "0",
             " | ".join("SET_" + word.upper() for word in item.style) or "0"))

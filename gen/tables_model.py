@@ -137,6 +137,8 @@ class Reader:
         names = [other.name for other in row.args]
         if length == "ret":
             arg.len_from = "RET"
+        elif length == "exact" and arg.kind == "STRUCT":
+            arg.len_from = "FIXED"      # captured elsewhere: not the struct when there are more bytes
         elif length.isdigit():
             arg.len_from = "FIXED"
             if arg.kind == "ARRAY":

@@ -26,7 +26,10 @@ def parse(path, shown):
             if line[0] in " \t":
                 if at is None:
                     raise AnnotationError(shown, number, "constants before any set")
-                at.words += [(number, word) for word in line.split()]
+                for word in line.split():
+                    if word.startswith("@") and word[1:] not in sets:
+                        raise AnnotationError(shown, number, "no set `%s` above" % word[1:])
+                    at.words += sets[word[1:]].words if word.startswith("@") else [(number, word)]
                 continue
             match = HEAD.match(line)
             if not match:

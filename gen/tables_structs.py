@@ -5,15 +5,15 @@ import tables_headers
 from tables_model import AnnotationError
 
 HEAD = re.compile(r'(\w+)\s+"([^"]+)"\s*(?:<([^>]*)>)?$')
-MEMBER = re.compile(r'([+?]?)(\w+)(?:=([\w.\[\]]+))?(?::(\w+)(?:\((\w+)\))?)?$')
+MEMBER = re.compile(r'([+?>]?)(\w+)(?:=([\w.\[\]]+))?(?::(\w+)(?:\((\w+)\))?)?$')
 # word -> (enum member_kind, needs a set or a struct)
 KINDS = {"int": "INT", "uint": "UINT", "hex": "HEX", "addr": "ADDR", "mode": "MODE", "dev": "DEV", "flags": "FLAGS",
          "enum": "ENUM", "text": "TEXT", "bytes": "BYTES", "sigset": "SIGSET", "struct": "STRUCT", "decimal": "DECIMAL",
          "signal": "SIGNAL", "ticks": "TICKS", "fd": "FD", "uid": "UID", "ints": "INTS", "uints": "UINTS", "hexes": "HEXES",
          "inet": "INET", "inet6": "INET6", "sockaddr": "SOCKADDR", "mac": "MAC", "ioprio": "IOPRIO", "bits": "BITS",
-         "date": "DATE", "be16": "BE16", "structs": "STRUCTS"}
+         "date": "DATE", "be16": "BE16", "structs": "STRUCTS", "none": "NOTHING"}
 DETAILED = ("flags", "enum", "struct", "structs", "bits")
-WHEN = {"": 0, "+": 1, "?": 2}
+WHEN = {"": 0, "+": 1, "?": 2, ">": 3}
 
 
 class Member:

@@ -37,7 +37,7 @@ PER_CALL = {    # results and arguments that are a clock, a pid, random
     "gettimeofday": r"tv_u?sec=\d+", "getrandom": r'"[^"]*"(\.\.\.)?', "getcpu": r"\[\d+\]", "getcwd": r"\d+\b",
     "clock_adjtime": r"\b\d{4,}\b", "adjtimex": r"\b\d{4,}\b", "getitimer": r"tv_usec=\d+", "timerfd_gettime": r"tv_nsec=\d+",
     "add_key": r"\b\d{6,}\b", "keyctl": r"\b\d{6,}\b", "request_key": r"\b\d{6,}\b", "statx": r"stx_ino=\d+", "sysinfo": r"=\d+",
-    "getresuid": r"(?!)", "mincore": r"\[[^]]*\]", "name_to_handle_at": r"f_handle=0x[0-9a-f]+|\[\d+\]", "pidfd_open": r"(?!)",
+    "getsockopt": r"\bpid=\d+|SO_COOKIE, \"[^\"]*\"", "getresuid": r"(?!)", "mincore": r"\[[^]]*\]", "name_to_handle_at": r"f_handle=0x[0-9a-f]+|\[\d+\]", "pidfd_open": r"(?!)",
     "io_setup": r"0x7[0-9a-f]{8,}", "brk": r"0x5[0-9a-f]+", "mmap": r"0x[57][0-9a-f]{10,}", "mremap": r"0x[57][0-9a-f]{10,}",
 }
 

@@ -122,9 +122,9 @@ extern const uint32_t syscalls_i386_count;
 enum member_kind {
 	M_INT, M_UINT, M_HEX, M_ADDR, M_MODE, M_DEV, M_FLAGS, M_ENUM, M_TEXT /* up to its NUL */, M_LIMIT, M_SIGSET, M_STRUCT, M_DECIMAL,
 	M_SIGNAL, M_TICKS, M_BYTES, M_FD, M_UID, M_INTS /* an array; struct_id: bytes of an element */, M_UINTS, M_HEXES, M_INET, M_INET6,
-	M_SOCKADDR, M_MAC, M_IOPRIO, M_BITS /* 1<<NAME: the set has numbers of bits */, M_DATE, M_BE16, M_STRUCTS
+	M_SOCKADDR, M_MAC, M_IOPRIO, M_BITS /* 1<<NAME: the set has numbers of bits */, M_DATE, M_BE16, M_STRUCTS, M_NOTHING /* [] */
 };
-enum { MEMBER_ALWAYS, MEMBER_VERBOSE, MEMBER_NOT_ZERO };
+enum { MEMBER_ALWAYS, MEMBER_VERBOSE, MEMBER_NOT_ZERO, MEMBER_OUTPUT /* not in what an inout argument was before */ };
 struct member {
 	const char *name;
 	uint16_t offset, size;
