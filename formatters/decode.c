@@ -76,7 +76,7 @@ static int phase_of(struct decode *d, int arg)
 	return d->row->args[arg].direction == DIR_OUT ? PHASE_EXIT : d->row->args[arg].direction == DIR_IN ? PHASE_ENTRY : -1;
 }
 
-static const struct piece *piece_of(struct decode *d, int arg)
+const struct piece *decode_piece(struct decode *d, int arg)
 {
 	const struct piece *piece = piece_find(d->rec, arg, PIECE_MEM, 0, phase_of(d, arg));
 
@@ -92,7 +92,7 @@ static const struct piece *piece_of(struct decode *d, int arg)
 
 static struct value *decode_string(struct decode *d, int arg)
 {
-	const struct piece *piece = piece_of(d, arg);
+	const struct piece *piece = decode_piece(d, arg);
 	bool path = d->row->args[arg].kind == ARG_PATH;
 
 	if (!piece)
@@ -100,13 +100,16 @@ static struct value *decode_string(struct decode *d, int arg)
 	return string_piece(d, piece, path ? 4095 : d->row->args[arg].size ? d->row->args[arg].size : d->options->string_limit);
 }
 
-static uint64_t length_of(struct decode *d, int arg)
+uint64_t decode_length(struct decode *d, int arg)
 {
 	const struct arg_row *row = &d->row->args[arg];
 	const struct piece *piece;
 
 	switch (row->len_from) {
-	case LEN_ARG: return d->rec->args[row->len_arg % 6];
+	case LEN_ARG:
+		if (d->row->args[row->len_arg % 6].kind == ARG_UINT || d->row->args[row->len_arg % 6].kind == ARG_INT)
+			return (uint32_t)d->rec->args[row->len_arg % 6];
+		return d->rec->args[row->len_arg % 6];
 	case LEN_RET: return d->rec->ret < 0 ? 0 : (uint64_t)d->rec->ret;
 	case LEN_FIXED: return row->kind == ARG_ARRAY ? row->len_arg : row->size;
 	case LEN_ARG_PTR:
@@ -118,19 +121,56 @@ static uint64_t length_of(struct decode *d, int arg)
 	return UINT64_MAX;
 }
 
+/* Buffers that strace does not print when they are too long; and those of which only the length was asked for. */
+static const struct { int32_t nr; int arg; uint32_t max; } buffer_limits[] = {
+	{ SYS_sethostname, 0, 64 }, { SYS_setdomainname, 0, 64 }, { SYS_setxattr, 2, 65536 }, { SYS_lsetxattr, 2, 65536 },
+	{ SYS_fsetxattr, 2, 65536 }, { SYS_getxattr, 2, 65536 }, { SYS_lgetxattr, 2, 65536 }, { SYS_fgetxattr, 2, 65536 },
+	{ SYS_listxattr, 1, 65536 }, { SYS_llistxattr, 1, 65536 }, { SYS_flistxattr, 1, 65536 },
+};
+
+static bool is_limited(const struct decode *d, int arg, uint32_t *max)
+{
+	for (size_t i = 0; i < sizeof(buffer_limits) / sizeof(*buffer_limits); i++)
+		if (buffer_limits[i].nr == d->rec->nr && buffer_limits[i].arg == arg) {
+			*max = buffer_limits[i].max;
+			return true;
+		}
+	return false;
+}
+
+static bool not_looked_at(const struct decode *d, int arg, uint64_t length)
+{
+	bool out = d->row->args[arg].direction == DIR_OUT;
+	uint32_t max;
+
+	return is_limited(d, arg, &max) && (length > max || (out && !d->rec->args[arg + 1]));
+}
+
+/* Values of extended attributes often end with a NUL, which does not print. */
+static void drop_last_nul(const struct decode *d, int arg, struct value *value)
+{
+	uint32_t max;
+
+	if (!is_limited(d, arg, &max) || max != 65536 || arg != 2 || !value->size || value->bytes[value->size - 1])
+		return;
+	value->size--;
+	value->cut = false;
+}
+
 static struct value *decode_buffer(struct decode *d, int arg)
 {
-	const struct piece *piece = piece_of(d, arg);
-	uint64_t length = length_of(d, arg);
+	const struct piece *piece = decode_piece(d, arg);
+	uint64_t length = decode_length(d, arg);
 	struct value *value;
 
-	if (!d->rec->args[arg] || (!piece && (length || d->failed || !d->exiting)))
+	if (!d->rec->args[arg] || (!piece && (length || d->failed || !d->exiting)) || not_looked_at(d, arg, length))
 		return decode_address(d, arg);
 	if (length == UINT64_MAX)
 		length = piece->size;
 	value = decode_bytes(d, piece ? piece_data(piece) : (const uint8_t *)"", piece && piece->size < length ? piece->size : length,
 		length, d->options->string_limit);
 	value->hex = d->rec->nr == SYS_getrandom;
+	drop_last_nul(d, arg, value);
 	return value;
 }
 
@@ -173,7 +213,7 @@ static struct value *join_flags(struct decode *d, const struct constant_set *bas
 
 struct value *decode_open_flags(struct decode *d, uint64_t flags)
 {
-	return join_flags(d, &set_access_modes, 3, &set_open_flags, (uint32_t)flags);
+	return join_flags(d, &set_access_modes, 3, &set_open_flags, flags);
 }
 
 static struct value *decode_flags(struct decode *d, int arg)
@@ -251,7 +291,7 @@ static struct value *decode_mode(struct decode *d, int arg)
 
 static struct value *decode_strings(struct decode *d, int arg)
 {
-	const struct piece *array = piece_of(d, arg);
+	const struct piece *array = decode_piece(d, arg);
 	struct value *list;
 	uint32_t count;
 
@@ -278,18 +318,29 @@ static struct value *decode_strings(struct decode *d, int arg)
 	return list;
 }
 
+/* So many elements do not fit between an address and the end of memory. */
+static bool beyond_memory(uint64_t address, uint64_t count, size_t size)
+{
+	uint64_t bytes, end;
+
+	return __builtin_mul_overflow(count, size, &bytes) || __builtin_add_overflow(address, bytes, &end);
+}
+
+#define GROUPS_MAX 65536 /* strace does not look at more */
+
 static struct value *decode_array(struct decode *d, int arg)
 {
 	const struct arg_row *row = &d->row->args[arg];
 	const struct piece *piece = row->direction == DIR_INOUT ? piece_find(d->rec, arg, PIECE_MEM, 0, PHASE_ENTRY) :
-		piece_of(d, arg);
+		decode_piece(d, arg);
 	size_t size = row->size ? row->size : struct_size(row->struct_id);
-	uint64_t count = length_of(d, arg);
+	uint64_t count = decode_length(d, arg);
 	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
 
 	if (piece && piece->status != PIECE_OK)
 		piece = NULL;
-
+	if (size && (beyond_memory(d->rec->args[arg], count, size) || (d->rec->nr == SYS_setgroups && count > GROUPS_MAX)))
+		return decode_address(d, arg);
 	if (row->struct_id == STRUCT_DIRENT64 && d->exiting && d->rec->ret == 0) {
 		list->text = arena_printf(d->arena, "%#llx /* 0 entries */", (unsigned long long)d->rec->args[arg]);
 		return list;
@@ -328,7 +379,7 @@ static struct value *offset_change(struct decode *d, int arg)
 
 static struct value *decode_number(struct decode *d, int arg, size_t size, enum value_type type)
 {
-	const struct piece *piece = piece_of(d, arg);
+	const struct piece *piece = decode_piece(d, arg);
 	struct value *list;
 	uint64_t number;
 
@@ -338,60 +389,6 @@ static struct value *decode_number(struct decode *d, int arg, size_t size, enum 
 	list = value_new(d->arena, VALUE_ARRAY, 0);
 	value_add(list, NULL, value_new(d->arena, type, type == VALUE_INT ? (uint64_t)(int32_t)number : number));
 	return list;
-}
-
-/* What a pointer to a number of a set, or to an address or signal, points to. */
-static struct value *decode_named(struct decode *d, int arg)
-{
-	const struct arg_row *row = &d->row->args[arg];
-	const struct piece *piece = piece_of(d, arg);
-	struct value *list = value_new(d->arena, VALUE_ARRAY, 0), *value;
-	uint64_t number;
-
-	if (!piece || piece->size < (row->size == 8 ? 8 : 4))
-		return decode_address(d, arg);
-	number = row->size == 8 ? get_u64(piece_data(piece)) : get_u32(piece_data(piece));
-	if (row->kind == ARG_HEX_PTR)
-		value = value_new(d->arena, VALUE_HEX, number);
-	else if (row->kind == ARG_SIGNAL_PTR)
-		value = decode_signal_number(d, (int)number);
-	else
-		value = row->kind == ARG_ENUM_PTR ? decode_one_of(d, number, row->set) : decode_several_of(d, number, row->set);
-	value_add(list, NULL, value);
-	return list;
-}
-
-static struct value *decode_network_number(struct decode *d, int arg)
-{
-	uint32_t number = (uint32_t)d->rec->args[arg], host = (number & 0xff) << 8 | (number >> 8 & 0xff);
-	struct value *value = value_set(d->arena, VALUE_ENUM, host, d->row->args[arg].set);
-	struct buf text = { 0 };
-
-	render_text(&text, value, d->options);
-	value->text = arena_printf(d->arena, "htons(%s)", text.data);
-	free(text.data);
-	return value;
-}
-
-static struct value *decode_errno(struct decode *d, uint32_t number)
-{
-	struct value *value = value_new(d->arena, VALUE_INT, number);
-
-	value->text = errno_name((int)number);
-	return value;
-}
-
-/* "8*RIP", or with the bytes beyond it. */
-static struct value *decode_user_register(struct decode *d, uint64_t offset)
-{
-	static const char *const names[] = { "R15", "R14", "R13", "R12", "RBP", "RBX", "R11", "R10", "R9", "R8", "RAX", "RCX", "RDX", "RSI",
-		"RDI", "ORIG_RAX", "RIP", "CS", "EFLAGS", "RSP", "SS", "FS_BASE", "GS_BASE", "DS", "ES", "FS", "GS" };
-	struct value *value = value_new(d->arena, VALUE_HEX, offset);
-
-	if (offset / 8 < sizeof(names) / sizeof(*names))
-		value->text = offset % 8 ? arena_printf(d->arena, "8*%s+%u", names[offset / 8], (unsigned)(offset % 8)) :
-			arena_printf(d->arena, "8*%s", names[offset / 8]);
-	return value;
 }
 
 static struct value *decode_socklen(struct decode *d, int arg)
@@ -418,7 +415,7 @@ static struct value *decode_socklen(struct decode *d, int arg)
 
 static struct value *decode_pair(struct decode *d, int arg)
 {
-	const struct piece *piece = piece_of(d, arg);
+	const struct piece *piece = decode_piece(d, arg);
 	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
 
 	if (!piece || piece->size < 8)
@@ -428,6 +425,8 @@ static struct value *decode_pair(struct decode *d, int arg)
 	return list;
 }
 
+#define FDSET_BITS 1024 /* as many as are captured */
+
 static struct value *decode_fdset(struct decode *d, int arg, int phase)
 {
 	const uint8_t *bits = decode_mem(d, arg, 0, phase);
@@ -435,7 +434,7 @@ static struct value *decode_fdset(struct decode *d, int arg, int phase)
 	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
 	struct buf text = { 0 };
 
-	if (!bits || !piece)
+	if (!bits || !piece || (int32_t)d->rec->args[0] <= 0 || (uint32_t)d->rec->args[0] > FDSET_BITS)
 		return decode_address(d, arg);
 	buf_putc(&text, '[');
 	for (uint32_t fd = 0; fd < d->rec->args[0] && fd / 8 < piece->size; fd++)
@@ -469,10 +468,10 @@ static struct value *clone3_args(struct decode *d, const uint8_t *bytes, size_t 
 static struct value *decode_pointed(struct decode *d, int arg)
 {
 	const struct arg_row *row = &d->row->args[arg];
-	const struct piece *piece = piece_of(d, arg);
+	const struct piece *piece = decode_piece(d, arg);
 	struct value *value = NULL;
 
-	if (d->row->ret == RET_SELECT || (d->row->ret == RET_POLL && row->kind == ARG_STRUCT) || row->struct_id == STRUCT_CLONE_ARGS)
+	if (d->row->ret == RET_SELECT || (d->row->ret == RET_LEFT && row->kind == ARG_STRUCT) || (d->row->ret == RET_POLL && row->kind == ARG_STRUCT) || row->struct_id == STRUCT_CLONE_ARGS)
 		piece = piece_find(d->rec, arg, PIECE_MEM, 0, PHASE_ENTRY);
 	if (row->kind == ARG_STRUCT && row->direction == DIR_INOUT && d->exiting && !d->failed && d->row->ret == RET_INT)
 		piece = piece_find(d->rec, arg, PIECE_MEM, 0, PHASE_EXIT);
@@ -486,15 +485,21 @@ static struct value *decode_pointed(struct decode *d, int arg)
 		return clone3_args(d, piece_data(piece), piece->size);
 	if (row->kind == ARG_STRUCT && row->len_from == LEN_FIXED && piece->full != row->size)
 		return decode_address(d, arg);
+	if (row->kind == ARG_STRUCT && row->len_from == LEN_ARG && decode_length(d, arg) < row->size)
+		return decode_address(d, arg);
+	if (row->kind == ARG_IOVEC && beyond_memory(d->rec->args[arg], decode_length(d, arg), 16))
+		return decode_address(d, arg);
 	if (row->kind == ARG_STRUCT) {
 		d->before = row->direction == DIR_INOUT && piece->phase == PHASE_ENTRY;
 		value = decode_struct(d, row->struct_id, piece_data(piece), piece->size);
 		d->before = false;
+		if (value && row->len_from == LEN_ARG && decode_length(d, arg) > row->size)
+			value->elided++;
 	}
 	else if (row->kind == ARG_SIGSET)
 		value = decode_sigset(d, piece_data(piece), piece->size);
 	else if (row->kind == ARG_SOCKADDR)
-		value = decode_sockaddr(d, piece_data(piece), piece->size, length_of(d, arg));
+		value = decode_sockaddr(d, piece_data(piece), piece->size, decode_length(d, arg));
 	else if (row->kind == ARG_IOVEC)
 		value = decode_iovec(d, arg, 0, piece_data(piece), piece->size / 16,
 			row->direction == DIR_OUT ? d->rec->ret : -1);
@@ -550,11 +555,16 @@ struct value *decode_arg(struct decode *d, int arg)
 		if (d->rec->nr == SYS_sendfile && offset_change(d, arg))
 			return offset_change(d, arg);
 		return decode_number(d, arg, 8, VALUE_DECIMAL);
+	case ARG_SIGSET_PAIR: return decode_sigset_pair(d, arg);
+	case ARG_NODEMASK: return decode_nodemask(d, arg);
+	case ARG_QUOTA_CMD: return decode_quota_command(d, arg);
+	case ARG_MSGBUF: return decode_message_buffer(d, arg);
 	case ARG_USHORT_PTR: return decode_number(d, arg, 2, VALUE_UINT);
 	case ARG_HTONS: return decode_network_number(d, arg);
 	case ARG_USER_REG: return decode_user_register(d, raw);
 	case ARG_ERRNO: return decode_errno(d, (uint32_t)raw);
-	case ARG_ENUM_PTR: case ARG_FLAGS_PTR: case ARG_HEX_PTR: case ARG_SIGNAL_PTR: return decode_named(d, arg);
+	case ARG_ENUM_PTR: case ARG_FLAGS_PTR: case ARG_HEX_PTR: case ARG_SIGNAL_PTR: case ARG_DATE_PTR: case ARG_ULONG_PTR:
+	 return decode_named(d, arg);
 	case ARG_SOCKLEN_PTR: return decode_socklen(d, arg);
 	case ARG_IOCTL_CMD: case ARG_BY_COMMAND: return decode_command(d, arg);
 	case ARG_DEV: {
@@ -607,7 +617,30 @@ static const char *poll_note(struct decode *d)
 		buf_putc(&text, '}');
 		any = true;
 	}
-	note = arena_printf(d->arena, " ([%s])", text.data ? text.data : "");
+	if (any)
+		buf_putc(&text, ']');
+	if (any && d->rec->nr == SYS_ppoll && decode_mem(d, 2, 16, PHASE_EXIT)) {
+		buf_puts(&text, ", left ");
+		render_text(&text, decode_struct(d, STRUCT_TIMESPEC, decode_mem(d, 2, 16, PHASE_EXIT), 16), d->options);
+	}
+	note = arena_printf(d->arena, " ([%s)", any ? text.data : "]");
+	free(text.data);
+	return note;
+}
+
+/* "(left {tv_sec=1, tv_nsec=0})" of the last argument, or "(Timeout)" */
+static const char *left_note(struct decode *d)
+{
+	const uint8_t *at = decode_mem(d, d->row->nargs - 1, 16, PHASE_EXIT);
+	struct buf text = { 0 };
+	char *note;
+
+	if (!d->rec->ret)
+		return " (Timeout)";
+	if (!at)
+		return NULL;
+	render_text(&text, decode_struct(d, STRUCT_TIMESPEC, at, 16), d->options);
+	note = arena_printf(d->arena, " (left %s)", text.data);
 	free(text.data);
 	return note;
 }
@@ -668,6 +701,10 @@ const char *decode_ret_note(struct decode *d)
 		return NULL;
 	if ((d->row->ret == RET_POLL || d->row->ret == RET_SELECT) && !d->rec->ret)
 		return " (Timeout)";
+	if (d->row->ret == RET_LEFT)
+		return left_note(d);
+	if (d->row->ret == RET_TIME)
+		return arena_printf(d->arena, " (%s)", decode_date_text(d, (uint64_t)d->rec->ret, 0, 9));
 	if (d->row->ret == RET_POLL)
 		return poll_note(d);
 	if (d->row->ret == RET_SELECT)

@@ -25,6 +25,9 @@ struct value *decode_arg(struct decode *d, int arg);
 /* Arguments a flag or command makes meaningless are hidden. */
 void decode_hide_unused(struct decode *d, int count, struct value *args[6]);
 
+/* The piece of an argument at the moment it has its meaning, or NULL; how long its annotation says it is. */
+const struct piece *decode_piece(struct decode *d, int arg);
+uint64_t decode_length(struct decode *d, int arg);
 /* The bytes at an argument, at least `size` of them, or NULL. `phase` as piece_find(). */
 const uint8_t *decode_mem(struct decode *d, int arg, size_t size, int phase);
 struct value *decode_address(struct decode *d, int arg);
@@ -48,12 +51,24 @@ struct value *decode_signal_number(struct decode *d, int number);
 struct value *decode_ticks(struct decode *d, uint64_t ticks); /* clock_t: hundredths of a second */
 struct value *decode_file_mode(struct decode *d, uint64_t mode); /* type, set-id bits, permissions */
 struct value *decode_open_flags(struct decode *d, uint64_t flags);
+struct value *decode_named(struct decode *d, int arg);
+struct value *decode_network_number(struct decode *d, int arg);
+struct value *decode_errno(struct decode *d, uint32_t number);
+struct value *decode_user_register(struct decode *d, uint64_t offset);
+struct value *decode_sigset_pair(struct decode *d, int arg);
+struct value *decode_nodemask(struct decode *d, int arg);
+struct value *decode_quota_command(struct decode *d, int arg);
+struct value *decode_message_buffer(struct decode *d, int arg);
+struct value *decode_sigevent(struct decode *d, const uint8_t *at);
+struct value *decode_capabilities(struct decode *d, const uint8_t *at); /* two of struct __user_cap_data_struct */
+struct value *decode_date(struct decode *d, uint64_t seconds); /* with the date as a comment, also of the epoch */
 struct value *decode_ioprio(struct decode *d, uint32_t priority);
 struct value *decode_one_of(struct decode *d, uint64_t number, const struct constant_set *set); /* as the set's style says */
 struct value *decode_several_of(struct decode *d, uint64_t number, const struct constant_set *set); /* flags, the same */
 struct value *decode_bits(struct decode *d, uint64_t number, const struct constant_set *set); /* the set has numbers of bits */
 struct value *decode_termios(struct decode *d, const uint8_t *at, size_t word); /* flags of so many bytes each */
 const char *decode_time_comment(struct decode *d, uint64_t seconds, uint64_t nanos); /* the date; NULL: the epoch has none */
+const char *decode_date_text(struct decode *d, uint64_t seconds, uint64_t part, int digits); /* NULL: no date */
 
 const char *signal_name(int number); /* "SIGINT"; NULL: none */
 const char *errno_name(int number);

@@ -38,14 +38,6 @@ static struct value *limit_value(struct decode *d, uint64_t limit)
 	return value;
 }
 
-static struct value *date_value(struct decode *d, uint64_t seconds)
-{
-	struct value *value = value_new(d->arena, VALUE_INT, seconds);
-
-	value->comment = decode_time_comment(d, seconds, 0);
-	return value;
-}
-
 static struct value *array_value(struct decode *d, const struct member *m, const uint8_t *at)
 {
 	struct value *value = value_new(d->arena, VALUE_ARRAY, 0);
@@ -54,7 +46,11 @@ static struct value *array_value(struct decode *d, const struct member *m, const
 	one.size = m->struct_id ? m->struct_id : 1;
 	one.kind = m->kind == M_INTS ? M_INT : m->kind == M_UINTS ? M_UINT : M_HEX;
 	for (size_t i = 0; i + one.size <= m->size; i += one.size)
-		value_add(value, NULL, decode_member(d, &one, at + i));
+		if (i / one.size >= d->options->string_limit) {
+			value->elided = 1;
+			break;
+		} else
+			value_add(value, NULL, decode_member(d, &one, at + i));
 	return value;
 }
 
@@ -150,7 +146,10 @@ struct value *decode_member(struct decode *d, const struct member *m, const uint
 	case M_UINT: return value_new(d->arena, m->size == 8 ? VALUE_UDECIMAL : VALUE_UINT, number);
 	case M_HEX: return value_new(d->arena, VALUE_HEX, number);
 	case M_ADDR: return value_new(d->arena, number ? VALUE_ADDR : VALUE_NULL, number);
-	case M_MODE: return decode_file_mode(d, number);
+	case M_MODE:
+		if (number > 0xffff)
+			return value_new(d->arena, VALUE_OCTAL, number);
+		return decode_file_mode(d, number);
 	case M_DEV:
 		value = value_new(d->arena, VALUE_HEX, number);
 		value->text = arena_printf(d->arena, "makedev(%#llx, %#llx)", (unsigned long long)(number >> 8 & 0xfff),
@@ -166,7 +165,7 @@ struct value *decode_member(struct decode *d, const struct member *m, const uint
 	case M_STRUCTS: return structs_value(d, m, at);
 	case M_TICKS: return decode_ticks(d, number);
 	case M_DECIMAL: return value_new(d->arena, VALUE_DECIMAL, number);
-	case M_SIGNAL: return decode_signal_number(d, (int)number);
+	case M_SIGNAL: return signal_name((int)number) ? decode_signal_number(d, (int)number) : value_new(d->arena, VALUE_UINT, number);
 	case M_FD: return value_new(d->arena, VALUE_FD, number);
 	case M_UID: return value_new(d->arena, (uint32_t)number == UINT32_MAX ? VALUE_INT : VALUE_UINT,
 			(uint32_t)number == UINT32_MAX ? UINT64_MAX : number);
@@ -177,7 +176,7 @@ struct value *decode_member(struct decode *d, const struct member *m, const uint
 	case M_MAC: return mac_value(d, at, m->size);
 	case M_IOPRIO: return decode_ioprio(d, (uint32_t)number);
 	case M_BITS: return decode_bits(d, number, m->set);
-	case M_DATE: return date_value(d, number);
+	case M_DATE: return decode_date(d, number);
 	case M_NOTHING: return value_new(d->arena, VALUE_ARRAY, 0);
 	case M_BE16: return port_value(d, (uint32_t)number);
 	}

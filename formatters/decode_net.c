@@ -61,7 +61,7 @@ struct value *decode_sockaddr(struct decode *d, const uint8_t *bytes, size_t siz
 		value_add(value, "sun_path", path);
 	} else if (family == AF_NETLINK && size >= 12) {
 		value_add(value, "nl_pid", value_new(d->arena, VALUE_INT, get_u32(bytes + 4)));
-		add_text(d, value, "nl_groups", get_u32(bytes + 8), arena_printf(d->arena, "%08x", get_u32(bytes + 8)));
+		add_text(d, value, "nl_groups", get_u32(bytes + 8), arena_printf(d->arena, "%#08x", get_u32(bytes + 8)));
 	} else if (size > 2) {
 		value_add(value, "sa_data", decode_bytes(d, bytes + 2, size - 2, 0, 128));
 	}

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include "decode.h"
+#include "sets.h"
 
 #define SET_OF(name, ...) static const struct constant name##_items[] = { __VA_ARGS__ }; \
 	static const struct constant_set name = { #name, name##_items, sizeof(name##_items) / sizeof(*name##_items), NULL, 0 }
@@ -82,7 +83,8 @@ static const struct constant_set *codes_of(const siginfo_t *info)
 static void add_sender(struct decode *d, struct value *value, const siginfo_t *info)
 {
 	value_add(value, "si_pid", value_new(d->arena, VALUE_INT, (uint64_t)(int64_t)info->si_pid));
-	value_add(value, "si_uid", value_new(d->arena, VALUE_UINT, info->si_uid));
+	value_add(value, "si_uid", value_new(d->arena, info->si_uid == UINT32_MAX ? VALUE_INT : VALUE_UINT,
+		info->si_uid == UINT32_MAX ? UINT64_MAX : info->si_uid));
 }
 
 struct value *decode_ticks(struct decode *d, uint64_t ticks)
@@ -106,19 +108,24 @@ static void add_child(struct decode *d, struct value *value, const siginfo_t *in
 
 static void add_queued(struct decode *d, struct value *value, const siginfo_t *info)
 {
-	struct value *content = value_new(d->arena, VALUE_STRUCT, 0);
-
 	if (info->si_code == SI_TIMER) {
 		value_add(value, "si_timerid", value_new(d->arena, VALUE_HEX, (uint64_t)info->si_timerid));
 		value_add(value, "si_overrun", value_new(d->arena, VALUE_INT, (uint64_t)(int64_t)info->si_overrun));
 	} else {
 		add_sender(d, value, info);
 	}
-	if (!info->si_value.sival_ptr && info->si_code == SI_USER)
+	if (!info->si_value.sival_ptr)
 		return;
-	value_add(content, "int", value_new(d->arena, VALUE_INT, (uint64_t)(int64_t)info->si_value.sival_int));
-	value_add(content, "ptr", value_new(d->arena, VALUE_ADDR, (uint64_t)(uintptr_t)info->si_value.sival_ptr));
-	value_add(value, "si_value", content);
+	value_add(value, "si_int", value_new(d->arena, VALUE_INT, (uint64_t)(int64_t)info->si_value.sival_int));
+	value_add(value, "si_ptr", value_new(d->arena, VALUE_ADDR, (uint64_t)(uintptr_t)info->si_value.sival_ptr));
+}
+
+static struct value *code_value(struct decode *d, const siginfo_t *info)
+{
+	const struct constant_set *set = codes_of(info);
+	uint64_t number = (uint64_t)(int64_t)info->si_code;
+
+	return value_set(d->arena, VALUE_ENUM, constant_name(set, number) ? number : (uint32_t)number, set);
 }
 
 struct value *decode_siginfo(struct decode *d, const siginfo_t *info)
@@ -126,10 +133,13 @@ struct value *decode_siginfo(struct decode *d, const siginfo_t *info)
 	struct value *value = value_new(d->arena, VALUE_STRUCT, 0);
 	int number = info->si_signo;
 
-	if (!number && !info->si_code && !info->si_pid && !info->si_uid) /* strace: {} */
+	if (!number) /* strace: {} */
 		return value;
 	value_add(value, "si_signo", decode_signal_number(d, number));
-	value_add(value, "si_code", value_set(d->arena, VALUE_ENUM, (uint64_t)(int64_t)info->si_code, codes_of(info)));
+	value_add(value, "si_code", code_value(d, info));
+	if (info->si_errno)
+		value_add(value, "si_errno", errno_name(info->si_errno) ? decode_errno(d, (uint32_t)info->si_errno) :
+			value_new(d->arena, VALUE_UINT, (uint32_t)info->si_errno));
 	if (info->si_code == SI_USER || info->si_code == SI_TKILL)
 		add_sender(d, value, info);
 	else if (info->si_code < 0)
@@ -159,4 +169,25 @@ struct value *decode_wstatus(struct decode *d, uint32_t status)
 			WCOREDUMP(s) ? " && WCOREDUMP(s)" : "");
 	list->text = text;
 	return list;
+}
+
+struct value *decode_sigevent(struct decode *d, const uint8_t *at)
+{
+	struct value *value = value_new(d->arena, VALUE_STRUCT, 0), *data = value_new(d->arena, VALUE_STRUCT, 0);
+	uint32_t number = get_u32(at + 8), notify = get_u32(at + 12);
+
+	if (get_u64(at)) {
+		value_add(data, "sival_int", value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32(at)));
+		value_add(data, "sival_ptr", value_new(d->arena, VALUE_ADDR, get_u64(at)));
+		value_add(value, "sigev_value", data);
+	}
+	value_add(value, "sigev_signo", signal_name((int)number) ? decode_signal_number(d, (int)number) : value_new(d->arena, VALUE_UINT, number));
+	value_add(value, "sigev_notify", value_set(d->arena, VALUE_ENUM, notify, &set_sigev_notify));
+	if (notify == SIGEV_THREAD_ID)
+		value_add(value, "sigev_notify_thread_id", value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32(at + 16)));
+	if (notify == SIGEV_THREAD) {
+		value_add(value, "sigev_notify_function", value_new(d->arena, get_u64(at + 16) ? VALUE_ADDR : VALUE_NULL, get_u64(at + 16)));
+		value_add(value, "sigev_notify_attributes", value_new(d->arena, get_u64(at + 24) ? VALUE_ADDR : VALUE_NULL, get_u64(at + 24)));
+	}
+	return value;
 }

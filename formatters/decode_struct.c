@@ -37,7 +37,7 @@ MEMBERS(clone3) = { { "flags", 0, 8, M_FLAGS, 0, 0, &set_clone3_flags }, { "chil
 	{ "exit_signal", 32, 8, M_SIGNAL, 0, 0, 0 }, { "stack", 40, 8, M_ADDR, 0, 0, 0 }, { "stack_size", 48, 8, M_HEX, 0, 0, 0 },
 	{ "tls", 56, 8, M_ADDR, 0, 0, 0 }, END };
 MEMBERS(capheader) = { { "version", 0, 4, M_ENUM, 0, 0, &set_cap_versions }, { "pid", 4, 4, M_INT, 0, 0, 0 }, END };
-MEMBERS(utimbuf) = { { "actime", 0, 8, M_INT, 0, 0, 0 }, { "modtime", 8, 8, M_INT, 0, 0, 0 }, END };
+MEMBERS(utimbuf) = { { "actime", 0, 8, M_DATE, 0, 0, 0 }, { "modtime", 8, 8, M_DATE, 0, 0, 0 }, END };
 MEMBERS(statfs_) = { { "f_type", 0, 8, M_ENUM, 0, 0, &set_fs_magic }, { "f_bsize", 8, 8, M_UINT, 0, 0, 0 }, { "f_blocks", 16, 8, M_UINT, 0, 0, 0 },
 	{ "f_bfree", 24, 8, M_UINT, 0, 0, 0 }, { "f_bavail", 32, 8, M_UINT, 0, 0, 0 }, { "f_files", 40, 8, M_UINT, 0, 0, 0 },
 	{ "f_ffree", 48, 8, M_UINT, 0, 0, 0 }, { "f_fsid", 56, 8, M_HEXES, 0, 4, 0 }, { "f_namelen", 64, 8, M_UINT, 0, 0, 0 },
@@ -66,7 +66,9 @@ static const struct layout layouts[STRUCT_COUNT] = {
 	[STRUCT_CLONE_ARGS] = { 64, clone3 }, [STRUCT_CAP_HEADER] = { 8, capheader }, [STRUCT_UTIMBUF] = { 16, utimbuf },
 	[STRUCT_STATFS] = { 120, statfs_ }, [STRUCT_SYSINFO] = { 112, sysinfo_ }, [STRUCT_STAT] = { 144, stat_ }, [STRUCT_STATX] = { 256, statx_ },
 	[STRUCT_U32] = { 4, NULL }, [STRUCT_U64] = { 8, NULL }, [STRUCT_EPOLL_EVENT] = { 12, NULL }, [STRUCT_SIGACTION] = { 32, NULL },
-	[STRUCT_SIGINFO] = { 128, NULL }, [STRUCT_TERMIO] = { 18, NULL }, [STRUCT_TERMIOS] = { 36, NULL }, [STRUCT_TERMIOS2] = { 44, NULL }, [STRUCT_TIMESPEC_PAIR] = { 32, NULL }, [STRUCT_TIMEVAL_PAIR] = { 32, NULL },
+	[STRUCT_SIGINFO] = { 128, NULL }, [STRUCT_TERMIO] = { 18, NULL }, [STRUCT_S32] = { 4, NULL },
+	[STRUCT_UID] = { 4, NULL }, [STRUCT_POINTER] = { 8, NULL }, [STRUCT_PAGE_STATUS] = { 4, NULL }, [STRUCT_SIGEVENT] = { 64, NULL },
+	[STRUCT_CAP_DATA] = { 24, NULL }, [STRUCT_TERMIOS] = { 36, NULL }, [STRUCT_TERMIOS2] = { 44, NULL }, [STRUCT_TIMESPEC_PAIR] = { 32, NULL }, [STRUCT_TIMEVAL_PAIR] = { 32, NULL },
 };
 
 size_t struct_size(int id)
@@ -91,20 +93,42 @@ static struct value *sigaction_value(struct decode *d, const uint8_t *at)
 	return value;
 }
 
-/* The date strace puts in a comment behind a file's time; the epoch itself has none. */
-const char *decode_time_comment(struct decode *d, uint64_t seconds, uint64_t nanos)
+/* "2026-11-30T05:15:49.000001+0000"; `part` of a second has so many digits and prints when it is not 0. */
+const char *decode_date_text(struct decode *d, uint64_t seconds, uint64_t part, int digits)
 {
-	char date[64], zone[16], part[16] = "";
+	char date[64], zone[16], text[24] = "";
 	time_t at = (time_t)seconds;
 	struct tm tm;
 
-	if ((!seconds && !nanos) || nanos > 999999999 || !localtime_r(&at, &tm))
+	if (!localtime_r(&at, &tm))
 		return NULL;
 	strftime(date, sizeof(date), "%FT%T", &tm);
 	strftime(zone, sizeof(zone), "%z", &tm);
-	if (nanos)
-		snprintf(part, sizeof(part), ".%09u", (unsigned)nanos);
-	return arena_printf(d->arena, " /* %s%s%s */", date, part, zone);
+	if (part)
+		snprintf(text, sizeof(text), ".%0*u", digits, (unsigned)part);
+	return arena_printf(d->arena, "%s%s%s", date, text, zone);
+}
+
+static const char *date_comment(struct decode *d, uint64_t seconds, uint64_t part, int digits)
+{
+	const char *text = (!seconds && !part) || part > (digits == 6 ? 999999 : 999999999) ? NULL :
+		decode_date_text(d, seconds, part, digits);
+
+	return text ? arena_printf(d->arena, " /* %s */", text) : NULL;
+}
+
+/* The date strace puts in a comment behind a file's time; the epoch itself has none. */
+const char *decode_time_comment(struct decode *d, uint64_t seconds, uint64_t nanos)
+{
+	return date_comment(d, seconds, nanos, 9);
+}
+
+struct value *decode_date(struct decode *d, uint64_t seconds)
+{
+	struct value *value = value_new(d->arena, VALUE_INT, seconds);
+
+	value->comment = decode_time_comment(d, seconds, 0);
+	return value;
 }
 
 static struct value *file_time(struct decode *d, int id, const uint8_t *at)
@@ -115,7 +139,7 @@ static struct value *file_time(struct decode *d, int id, const uint8_t *at)
 	if (id == STRUCT_TIMESPEC && (part == 0x3fffffff || part == 0x3ffffffe))
 		value->text = part == 0x3fffffff ? "UTIME_NOW" : "UTIME_OMIT";
 	else
-		value->comment = decode_time_comment(d, get_u64(at), id == STRUCT_TIMEVAL ? part * 1000 : part);
+		value->comment = date_comment(d, get_u64(at), part, id == STRUCT_TIMEVAL ? 6 : 9);
 	return value;
 }
 
@@ -154,6 +178,30 @@ static struct value *generated_struct(struct decode *d, const struct struct_row 
 	return value;
 }
 
+/* A node, or an error. */
+static struct value *page_status(struct decode *d, int32_t status)
+{
+	struct value *value = value_new(d->arena, VALUE_INT, (uint64_t)(int64_t)status);
+
+	if (status < 0 && errno_name(-status))
+		value->text = arena_printf(d->arena, "-%s", errno_name(-status));
+	return value;
+}
+
+struct value *decode_capabilities(struct decode *d, const uint8_t *at)
+{
+	static const char *const names[] = { "effective", "permitted", "inheritable" };
+	const uint8_t *header = decode_mem(d, 0, 4, PHASE_ENTRY);
+	uint32_t version = header ? get_u32(header) : 0;
+	bool wide = version == 0x20071026 || version == 0x20080522; /* _LINUX_CAPABILITY_VERSION_2 and _3 */
+	struct value *value = value_new(d->arena, VALUE_STRUCT, 0);
+
+	for (int i = 0; i < 3; i++)
+		value_add(value, names[i], decode_bits(d, get_u32(at + i * 4) | (wide ? (uint64_t)get_u32(at + 12 + i * 4) << 32 : 0),
+			&set_capabilities));
+	return value;
+}
+
 static struct value *special_struct(struct decode *d, int id, const uint8_t *at)
 {
 	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
@@ -162,6 +210,13 @@ static struct value *special_struct(struct decode *d, int id, const uint8_t *at)
 
 	switch (id) {
 	case STRUCT_U32: return value_new(d->arena, VALUE_UINT, get_u32(at));
+	case STRUCT_S32: return value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32(at));
+	case STRUCT_UID: return value_new(d->arena, get_u32(at) == UINT32_MAX ? VALUE_INT : VALUE_UINT,
+			get_u32(at) == UINT32_MAX ? UINT64_MAX : get_u32(at));
+	case STRUCT_POINTER: return value_new(d->arena, get_u64(at) ? VALUE_ADDR : VALUE_NULL, get_u64(at));
+	case STRUCT_PAGE_STATUS: return page_status(d, (int32_t)get_u32(at));
+	case STRUCT_SIGEVENT: return decode_sigevent(d, at);
+	case STRUCT_CAP_DATA: return decode_capabilities(d, at);
 	case STRUCT_U64: return value_new(d->arena, VALUE_UDECIMAL, get_u64(at));
 	case STRUCT_SCHED_PARAM:
 		value_add(list, NULL, value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32(at)));

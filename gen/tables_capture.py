@@ -55,6 +55,12 @@ def arg_ops(index, arg):
             ops.append(op(index, "SOCKADDR", phase, arg.len_from, arg.len_arg))
         elif kind == "SIGSET":
             ops.append(op(index, "FIXED", phase, size=8))
+        elif kind == "SIGSET_PAIR":
+            ops.append(op(index, "SIGSET_PAIR", phase))
+        elif kind == "NODEMASK":
+            ops.append(op(index, "NODEMASK", phase, arg.len_from, arg.len_arg))
+        elif kind == "MSGBUF":
+            ops += [op(index, "MSGBUF", phase, arg.len_from, arg.len_arg)]
         elif kind == "FDSET":
             ops.append(op(index, "FIXED", phase, size=128))
         elif kind in PTR_SIZES:

@@ -20,7 +20,7 @@ def signature(row):
 def arg_row(arg):
     text = "{ %s, %s, ARG_%s, DIR_%s, STRUCT_%s, LEN_%s, %d, %d, %s }" % (
         quoted(arg.name), quoted(arg.ctype), arg.kind, arg.direction,
-        "NONE" if arg.struct in (None, "byte", "pair") else arg.struct.upper(), arg.len_from,
+        "NONE" if arg.struct in (None, "byte") else arg.struct.upper(), arg.len_from,
         arg.elements or arg.len_arg, arg.size, "&set_" + arg.set if arg.set else "0")
     return text
 

@@ -3,7 +3,7 @@ import re
 
 CLASSES = ("file process network signal ipc desc memory creds stat lstat fstat statfs fstatfs "
            "clock pure").split()
-RETURNS = "int hex fd offset void uint pid mode fcntl poll select time signal ioprio".split()
+RETURNS = "int hex fd offset void uint pid mode fcntl poll select time signal ioprio left".split()
 SET_RETURNS = "enum hexenum flags".split()     # a number, and in brackets what it means: enum(SET)
 KINDS = {
     "int": "INT", "uint": "UINT", "long": "LONG", "ulong": "ULONG", "hex": "HEX", "addr": "ADDR",
@@ -17,10 +17,12 @@ KINDS = {
     "ipckey": "IPC_KEY", "ipcflags": "IPC_FLAGS", "command": "BY_COMMAND", "word": "BY_COMMAND", "none": "NONE",
     "enumptr": "ENUM_PTR", "flagsptr": "FLAGS_PTR", "hexptr": "HEX_PTR", "signalptr": "SIGNAL_PTR",
     "ushortptr": "USHORT_PTR", "name": "STRING", "bigendian": "HTONS", "userreg": "USER_REG", "errno": "ERRNO", "raw": "HEX",
+    "dateptr": "DATE_PTR", "ulongptr": "ULONG_PTR", "sigpair": "SIGSET_PAIR", "nodemask": "NODEMASK", "qcmd": "QUOTA_CMD",
+    "msgbuf": "MSGBUF",
 }
-SET_KINDS = ("FLAGS", "ENUM", "IPC_FLAGS", "ENUM_PTR", "FLAGS_PTR", "IOCTL_CMD", "HTONS")
+SET_KINDS = ("FLAGS", "ENUM", "IPC_FLAGS", "ENUM_PTR", "FLAGS_PTR", "IOCTL_CMD", "HTONS", "QUOTA_CMD")
 PTR_SIZES = {"FD_PAIR": 8, "INT_PTR": 4, "UINT_PTR": 4, "LONG_PTR": 8, "WSTATUS": 4, "ENUM_PTR": 4, "FLAGS_PTR": 4,
-             "HEX_PTR": 8, "SIGNAL_PTR": 4, "USHORT_PTR": 2}
+             "HEX_PTR": 8, "SIGNAL_PTR": 4, "USHORT_PTR": 2, "DATE_PTR": 8, "ULONG_PTR": 8}
 NAME_BYTES = 16
 # struct word -> (enum struct_id, C type whose size the kernel copies)
 STRUCTS = {
@@ -39,11 +41,12 @@ STRUCTS = {
     "utimbuf": "struct utimbuf", "flock": "struct flock", "sigevent": "struct sigevent",
     "u32": "__u32", "u64": "__u64", "sigframe": "__u64",
     "termio": "struct termio", "termios": "struct termios", "termios2": "struct termios2",
-    "byte": "char", "pair": "__u64[2]",    # bytes to capture, STRUCT_NONE
+    "s32": "__s32", "uid": "__u32", "pointer": "__u64", "page_status": "__s32",
+    "byte": "char",    # bytes to capture, STRUCT_NONE
 }
 POINTER_KINDS = set("PATH STRING BUFFER STRUCT ARRAY ARGV ENVP IOVEC MSGHDR MMSGHDR SOCKADDR SIGSET "
                     "FDSET FD_PAIR INT_PTR UINT_PTR LONG_PTR WSTATUS SOCKLEN_PTR ENUM_PTR FLAGS_PTR HEX_PTR "
-                    "SIGNAL_PTR USHORT_PTR".split())
+                    "SIGNAL_PTR USHORT_PTR DATE_PTR ULONG_PTR SIGSET_PAIR NODEMASK MSGBUF".split())
 
 
 class AnnotationError(Exception):
@@ -130,7 +133,7 @@ class Reader:
             self.fail(number, "%s: `%s` takes no (%s)" % (arg.name, word, detail))
         if length:
             self.apply_length(number, row, arg, length)
-        elif arg.kind in ("BUFFER", "ARRAY", "IOVEC", "MMSGHDR", "SOCKADDR", "FDSET"):
+        elif arg.kind in ("BUFFER", "ARRAY", "IOVEC", "MMSGHDR", "SOCKADDR", "FDSET", "NODEMASK", "MSGBUF"):
             self.fail(number, "%s: `%s` needs a [length]" % (arg.name, word))
 
     def apply_length(self, number, row, arg, length):

@@ -275,6 +275,21 @@ static inline uint32_t capture_count_entries(const struct capture_source *from, 
 	return count;
 }
 
+#define NODEMASK_BITS 1024u
+
+/* pselect6's last argument. */
+static inline void capture_sigset_pair(struct record *rec, const struct capture_source *from, const struct capture_op *op, uint64_t addr)
+{
+	const struct piece *pair = capture_bytes(rec, from, op, PIECE_MEM, 0, addr, 16, 16);
+	uint64_t words[2];
+
+	if (!pair || pair->size < sizeof(words))
+		return;
+	__builtin_memcpy(words, pair + 1, sizeof(words));
+	if (words[1] == 8)
+		capture_bytes(rec, from, op, PIECE_ELEMENT, 0, words[0], 8, 8);
+}
+
 static inline void capture_op_run(struct record *rec, const struct capture_source *from, const struct capture_op *op)
 {
 	uint64_t addr = op->arg < 6 ? rec->args[op->arg] : 0, length;
@@ -327,6 +342,17 @@ static inline void capture_op_run(struct record *rec, const struct capture_sourc
 	case CAPTURE_MMSGHDR:
 		length = op->len_from == LEN_RET ? capture_length(rec, from, op) : rec->args[op->len_arg];
 		capture_mmsghdr(rec, from, op, addr, capture_min(length, PIECE_MESSAGES_MAX));
+		return;
+	case CAPTURE_SIGSET_PAIR:
+		capture_sigset_pair(rec, from, op, addr);
+		return;
+	case CAPTURE_NODEMASK:
+		length = capture_min(capture_length(rec, from, op), NODEMASK_BITS);
+		capture_bytes(rec, from, op, PIECE_MEM, 0, addr, (length + 63) / 64 * 8, NODEMASK_BITS / 8);
+		return;
+	case CAPTURE_MSGBUF:
+		capture_bytes(rec, from, op, PIECE_MEM, 0, addr, 8, 8);
+		capture_bytes(rec, from, op, PIECE_ELEMENT, 0, addr ? addr + 8 : 0, capture_length(rec, from, op), text);
 		return;
 	case CAPTURE_LEN:
 		capture_bytes(rec, from, op, PIECE_LEN, 0, addr, 4, 4);

@@ -55,6 +55,12 @@ enum arg_kind {
 	ARG_HTONS,       /* set: a number of two bytes in the network's order */
 	ARG_USER_REG,    /* offset in struct user */
 	ARG_ERRNO,
+	ARG_DATE_PTR,
+	ARG_ULONG_PTR,
+	ARG_SIGSET_PAIR, /* pointer to a pointer to a sigset and its size */
+	ARG_NODEMASK,    /* bits, so many as len_arg says */
+	ARG_QUOTA_CMD,   /* set: the upper 24 bits */
+	ARG_MSGBUF,      /* a long and bytes, so many as len_arg says */
 };
 
 /* Structs the formatters decode. gen/annotations names them without the prefix, lower case. */
@@ -64,7 +70,8 @@ enum struct_id {
 	STRUCT_STACK_T, STRUCT_UTSNAME, STRUCT_SYSINFO, STRUCT_TMS, STRUCT_POLLFD, STRUCT_EPOLL_EVENT, STRUCT_DIRENT64,
 	STRUCT_TIMESPEC_PAIR, STRUCT_TIMEVAL_PAIR, STRUCT_CLONE_ARGS, STRUCT_ROBUST_LIST, STRUCT_SCHED_PARAM,
 	STRUCT_RSEQ, STRUCT_OPEN_HOW, STRUCT_CAP_HEADER, STRUCT_CAP_DATA, STRUCT_UTIMBUF, STRUCT_FLOCK, STRUCT_SIGEVENT,
-	STRUCT_U32, STRUCT_U64, STRUCT_SIGFRAME, STRUCT_TERMIO, STRUCT_TERMIOS, STRUCT_TERMIOS2, STRUCT_COUNT
+	STRUCT_U32, STRUCT_U64, STRUCT_SIGFRAME, STRUCT_TERMIO, STRUCT_TERMIOS, STRUCT_TERMIOS2, STRUCT_S32, STRUCT_UID, STRUCT_POINTER,
+	STRUCT_PAGE_STATUS, STRUCT_COUNT
 };
 
 enum direction { DIR_IN = 1, DIR_OUT = 2, DIR_INOUT = 3 };
@@ -88,7 +95,7 @@ struct arg_row {
 
 enum ret_kind { RET_INT, RET_HEX, RET_FD, RET_OFFSET, RET_VOID /* exit: "= ?" */, RET_UINT, RET_PID, RET_MODE, RET_FCNTL, RET_POLL, RET_SELECT, RET_TIME,
 	/* the number, and in brackets what it means */
-	RET_SIGNAL, RET_IOPRIO, RET_ENUM /* ret_set */, RET_HEXENUM /* the number in hex */, RET_FLAGS /* in hex */ };
+	RET_SIGNAL, RET_IOPRIO, RET_LEFT /* of a time, or (Timeout) */, RET_ENUM /* ret_set */, RET_HEXENUM /* the number in hex */, RET_FLAGS /* in hex */ };
 
 /* -e trace=%class bits */
 enum syscall_class {
@@ -156,6 +163,9 @@ enum capture_kind {
 	CAPTURE_FDPATH,     /* PIECE_FDPATH, only when the session asks for -y */
 	CAPTURE_COMMAND,    /* what capture_groups[limit] has for the command in args[len_arg] */
 	CAPTURE_MMSGHDR,
+	CAPTURE_SIGSET_PAIR, /* a pointer and a size (PIECE_MEM), the sigset (PIECE_ELEMENT) */
+	CAPTURE_NODEMASK,   /* whole words for so many bits, at most 128 bytes */
+	CAPTURE_MSGBUF,     /* 8 bytes (PIECE_MEM) and those behind them (PIECE_ELEMENT), at most the string limit + 1 */
 	CAPTURE_LEN,        /* PIECE_LEN: 4 bytes at entry of a value-result length */
 };
 struct capture_op { uint8_t arg, kind, phase, len_from, len_arg, limit; uint16_t size; };
