@@ -100,6 +100,15 @@ static struct value *decode_string(struct decode *d, int arg)
 	return string_piece(d, piece, path ? 4095 : d->row->args[arg].size ? d->row->args[arg].size : d->options->string_limit);
 }
 
+/* What was written is no longer than there was room for. */
+static uint64_t room_or_less(struct decode *d, int arg, uint32_t length)
+{
+	const struct piece *room = piece_find(d->rec, arg, PIECE_LEN, 0, -1);
+	uint32_t most = room && !room->status && room->size >= 4 ? get_u32(piece_data(room)) : length;
+
+	return length < most || d->row->args[arg].kind != ARG_SOCKLEN_PTR ? length : most;
+}
+
 uint64_t decode_length(struct decode *d, int arg)
 {
 	const struct arg_row *row = &d->row->args[arg];
@@ -116,7 +125,7 @@ uint64_t decode_length(struct decode *d, int arg)
 		piece = piece_find(d->rec, row->len_arg, PIECE_MEM, 0, PHASE_EXIT);
 		if (!piece || piece->status || piece->size < 4)
 			piece = piece_find(d->rec, row->len_arg, PIECE_LEN, 0, -1);
-		return piece && !piece->status && piece->size >= 4 ? get_u32(piece_data(piece)) : 0;
+		return room_or_less(d, row->len_arg, piece && !piece->status && piece->size >= 4 ? get_u32(piece_data(piece)) : 0);
 	}
 	return UINT64_MAX;
 }
@@ -125,7 +134,7 @@ uint64_t decode_length(struct decode *d, int arg)
 static const struct { int32_t nr; int arg; uint32_t max; } buffer_limits[] = {
 	{ SYS_sethostname, 0, 64 }, { SYS_setdomainname, 0, 64 }, { SYS_setxattr, 2, 65536 }, { SYS_lsetxattr, 2, 65536 },
 	{ SYS_fsetxattr, 2, 65536 }, { SYS_getxattr, 2, 65536 }, { SYS_lgetxattr, 2, 65536 }, { SYS_fgetxattr, 2, 65536 },
-	{ SYS_listxattr, 1, 65536 }, { SYS_llistxattr, 1, 65536 }, { SYS_flistxattr, 1, 65536 },
+	{ SYS_listxattr, 1, 65536 }, { SYS_llistxattr, 1, 65536 }, { SYS_flistxattr, 1, 65536 }, { SYS_fsconfig, 3, 1048576 },
 };
 
 static bool is_limited(const struct decode *d, int arg, uint32_t *max)
@@ -143,7 +152,7 @@ static bool not_looked_at(const struct decode *d, int arg, uint64_t length)
 	bool out = d->row->args[arg].direction == DIR_OUT;
 	uint32_t max;
 
-	return is_limited(d, arg, &max) && (length > max || (out && !d->rec->args[arg + 1]));
+	return is_limited(d, arg, &max) && (length > max || (out && !d->rec->args[(arg + 1) % 6]));
 }
 
 /* Values of extended attributes often end with a NUL, which does not print. */
@@ -181,17 +190,39 @@ static struct value *decode_fd(struct decode *d, int arg)
 
 	if (d->row->args[arg].kind != ARG_DIRFD && (int32_t)value->number == -100)
 		value->text = "-100";
+	if (d->rec->nr == SYS_fanotify_mark && d->row->args[arg].kind == ARG_DIRFD && (int32_t)value->number == -1)
+		value->text = "FAN_NOFD";
 	if (piece && piece->status == PIECE_OK && piece->size && d->options->fd_paths)
 		value->path = arena_printf(d->arena, "%.*s", (int)piece->size, (const char *)piece_data(piece));
 	return value;
 }
 
+/* "TEXT|NAME|0x10" */
+static void add_flags(struct decode *d, struct value *value, uint64_t number, const struct constant_set *set)
+{
+	struct constant_set bare = *set;
+	struct buf *text = arena_text(d->arena);
+	const char *lead = value->text;
+
+	bare.unknown = NULL;
+	buf_puts(text, lead);
+	buf_putc(text, '|');
+	text_flags(text, number, &bare);
+	value->text = arena_keep(d->arena, text);
+}
+
 static struct value *join_flags(struct decode *d, const struct constant_set *base, uint64_t mask,
-	const struct constant_set *set, uint64_t number)
+	const struct constant_set *set, uint64_t number, bool always)
 {
 	struct value *value = value_set(d->arena, VALUE_FLAGS, number, set);
 	const char *name = constant_name(base, number & mask);
 
+	if (!name && always && number & mask) {
+		value->text = arena_printf(d->arena, "%#llx /* %s */", (unsigned long long)(number & mask), base->unknown);
+		if (number & ~mask)
+			add_flags(d, value, number & ~mask, set);
+		return value;
+	}
 	if (!name)
 		return value;
 	value->first_name = name;
@@ -200,40 +231,91 @@ static struct value *join_flags(struct decode *d, const struct constant_set *bas
 		value->text = name;
 		return value;
 	}
-	struct constant_set bare = *set;
-	struct buf *text = arena_text(d->arena);
-
-	bare.unknown = NULL;
-	buf_puts(text, name);
-	buf_putc(text, '|');
-	text_flags(text, number & ~mask, &bare);
-	value->text = arena_keep(d->arena, text);
+	value->text = name;
+	add_flags(d, value, number & ~mask, set);
 	return value;
 }
 
 struct value *decode_open_flags(struct decode *d, uint64_t flags)
 {
-	return join_flags(d, &set_access_modes, 3, &set_open_flags, flags);
+	return join_flags(d, &set_access_modes, 3, &set_open_flags, flags, false);
+}
+
+/* Sets of flags some bits of which are a number with names of its own. `always`: a number without a name prints, too. */
+static const struct { const struct constant_set *set, *numbers; uint64_t mask; bool always; } flags_with_number[] = {
+	{ &set_mmap_flags, &set_mmap_types, 0xf, true }, { &set_fanotify_init_flags, &set_fanotify_class, 0xc, true },
+	{ &set_mempolicy_modes, &set_mempolicy_numbers, ~0xe000ull, false },
+	{ &set_statx_flags, &set_at_statx_sync, 0x6000, false }, { &set_personality, &set_personality_types, 0xff, true },
+};
+/* Sets of flags whose upper bits are the size of a huge page. */
+static const struct { const struct constant_set *set; const char *shift; } flags_with_size[] = {
+	{ &set_mmap_flags, "MAP_HUGE_SHIFT" }, { &set_memfd_flags, "MFD_HUGE_SHIFT" },
+};
+#define HUGE_SHIFT 26
+#define HUGE_MASK (63ull << HUGE_SHIFT)
+
+static void put_size(struct decode *d, struct value *value, uint64_t number, const char *shift)
+{
+	const char *text = value->text;
+	struct buf plain = { 0 };
+
+	if (!text)
+		render_text(&plain, value, d->options);
+	value->text = arena_printf(d->arena, "%s%s%u<<%s", number & ~HUGE_MASK ? text ? text : plain.data : "", number & ~HUGE_MASK ? "|" : "",
+		(unsigned)(number >> HUGE_SHIFT & 63), shift);
+	value->number = number;
+	free(plain.data);
+}
+
+#define SWAP_PRIORITY 0x7fff
+
+/* "SWAP_FLAG_PREFER|1" */
+static void put_priority(struct decode *d, struct value *value, uint64_t number)
+{
+	unsigned priority = (unsigned)(number & SWAP_PRIORITY);
+	struct buf text = { 0 };
+
+	if (number & ~(uint64_t)SWAP_PRIORITY) {
+		text_flags(&text, number & ~(uint64_t)SWAP_PRIORITY, value->set);
+		buf_putc(&text, '|');
+	}
+	buf_printf(&text, "%u", priority);
+	value->text = arena_printf(d->arena, "%s", text.data);
+	free(text.data);
+}
+
+static struct value *flags_value(struct decode *d, uint64_t number, const struct constant_set *set)
+{
+	const char *shift = NULL;
+	struct value *value = NULL;
+	uint64_t rest;
+
+	for (size_t i = 0; i < sizeof(flags_with_size) / sizeof(*flags_with_size); i++)
+		if (flags_with_size[i].set == set && number & HUGE_MASK)
+			shift = flags_with_size[i].shift;
+	rest = shift ? number & ~HUGE_MASK : number;
+	if (set == &set_open_flags)
+		value = decode_open_flags(d, rest);
+	for (size_t i = 0; !value && i < sizeof(flags_with_number) / sizeof(*flags_with_number); i++)
+		if (flags_with_number[i].set == set)
+			value = join_flags(d, flags_with_number[i].numbers, flags_with_number[i].mask, set, rest, flags_with_number[i].always);
+	value = value ? value : decode_several_of(d, rest, set);
+	if (shift)
+		put_size(d, value, number, shift);
+	if (set == &set_swap_flags)
+		put_priority(d, value, number);
+	return value;
 }
 
 static struct value *decode_flags(struct decode *d, int arg)
 {
-	const struct constant_set *set = d->row->args[arg].set;
 	uint64_t number = d->rec->args[arg];
 
-	if (strcmp(d->row->args[arg].type ? d->row->args[arg].type : "", "unsigned long"))
+	const char *type = d->row->args[arg].type ? d->row->args[arg].type : "";
+
+	if ((strcmp(type, "unsigned long") && strcmp(type, "__u64")) || d->row->args[arg].set == &set_mmap_flags)
 		number = (uint32_t)number;
-	if (set == &set_open_flags)
-		return decode_open_flags(d, number);
-	if (set == &set_mmap_flags || set == &set_mmap_types)
-		return join_flags(d, &set_mmap_types, 0xf, &set_mmap_flags, number);
-	if (set == &set_fanotify_init_flags)
-		return join_flags(d, &set_fanotify_class, 0xc, set, number);
-	if (set == &set_mempolicy_modes)
-		return join_flags(d, &set_mempolicy_numbers, 0x1fff, set, number);
-	if (set == &set_statx_flags) /* how to sync is a number of two bits, and 0 has a name */
-		return join_flags(d, &set_at_statx_sync, 0x6000, &set_statx_flags, number);
-	return value_set(d->arena, VALUE_FLAGS, number, set);
+	return flags_value(d, number, d->row->args[arg].set == &set_mmap_types ? &set_mmap_flags : d->row->args[arg].set);
 }
 
 struct value *decode_one_of(struct decode *d, uint64_t number, const struct constant_set *set)
@@ -271,14 +353,31 @@ struct value *decode_several_of(struct decode *d, uint64_t number, const struct 
 	return value;
 }
 
+#define IPC_64 0x100u
+static const struct constant_set *const ipc_commands[] = { &set_shm_cmds, &set_sem_cmds, &set_msg_cmds };
+
+static struct value *ipc_command(struct decode *d, uint64_t number, const struct constant_set *set)
+{
+	struct value *value = value_set(d->arena, VALUE_ENUM, number & ~(uint64_t)IPC_64, set);
+	struct buf text = { 0 };
+
+	render_text(&text, value, d->options);
+	value->text = arena_printf(d->arena, "IPC_64|%s", text.data);
+	free(text.data);
+	return value;
+}
+
 static struct value *decode_enum(struct decode *d, int arg)
 {
 	const struct constant_set *set = d->row->args[arg].set;
 	const char *type = d->row->args[arg].type ? d->row->args[arg].type : "";
 	uint64_t number = strcmp(type, "unsigned long") && strcmp(type, "long") ? (uint32_t)d->rec->args[arg] : d->rec->args[arg];
 
+	for (size_t i = 0; number & IPC_64 && i < sizeof(ipc_commands) / sizeof(*ipc_commands); i++)
+		if (ipc_commands[i] == set)
+			return ipc_command(d, number, set);
 	if (set == &set_socket_types) /* flags come in the type's upper bits */
-		return join_flags(d, set, 0xf, &set_socket_flags, number);
+		return join_flags(d, set, 0xf, &set_socket_flags, number, false);
 	return decode_one_of(d, number, set);
 }
 
@@ -305,10 +404,14 @@ static struct value *decode_strings(struct decode *d, int arg)
 
 		if (!address)
 			break;
+		if (i >= d->options->string_limit && d->row->args[arg].kind == ARG_ARGV && !d->options->verbose) {
+			list->elided = 1;
+			break;
+		}
 		value_add(list, NULL, piece && !piece->status ? string_piece(d, piece, d->options->string_limit) :
 			value_new(d->arena, VALUE_FAULT, address));
 	}
-	if (array->full != UINT64_MAX && array->full > count)
+	if (!list->elided && array->full != UINT64_MAX && array->full > count)
 		list->elided = (uint32_t)(array->full - count);
 	if (d->row->args[arg].kind == ARG_ENVP && !d->options->verbose) {
 		uint64_t vars = array->full != UINT64_MAX && array->full ? array->full : count;
@@ -347,7 +450,7 @@ static struct value *decode_array(struct decode *d, int arg)
 	}
 	if (row->struct_id == STRUCT_DIRENT64)
 		return decode_struct(d, STRUCT_DIRENT64, piece ? piece_data(piece) : NULL, piece ? piece->size : 0) ?: decode_address(d, arg);
-	if (!d->rec->args[arg] || !size || (!piece && (count || d->failed)))
+	if (!d->rec->args[arg] || !size || (!piece && (count || (d->failed && row->len_from != LEN_ARG))))
 		return decode_address(d, arg);
 	for (uint64_t i = 0; piece && i < count; i++) {
 		struct value *item = (i + 1) * size <= piece->size ?
@@ -372,7 +475,7 @@ static struct value *offset_change(struct decode *d, int arg)
 		return NULL;
 	for (int i = 0; i < 2; i++) {
 		list = value_add(change, NULL, value_new(d->arena, VALUE_ARRAY, 0));
-		value_add(list, NULL, value_new(d->arena, VALUE_DECIMAL, get_u64(i ? after : before)));
+		value_add(list, NULL, value_new(d->arena, VALUE_UDECIMAL, get_u64(i ? after : before)));
 	}
 	return change;
 }
@@ -398,7 +501,7 @@ static struct value *decode_socklen(struct decode *d, int arg)
 	struct value *list = value_new(d->arena, VALUE_ARRAY, 0), *change;
 	uint32_t in, out;
 
-	if (!before || before->status || before->size < 4)
+	if (!before || before->status || before->size < 4 || (arg && d->row->args[arg - 1].kind == ARG_SOCKADDR && !d->rec->args[arg - 1]))
 		return decode_address(d, arg);
 	in = get_u32(piece_data(before));
 	out = after && !after->status && after->size >= 4 && !d->failed ? get_u32(piece_data(after)) : in;
@@ -465,6 +568,37 @@ static struct value *clone3_args(struct decode *d, const uint8_t *bytes, size_t 
 	return change;
 }
 
+/* Of a set that was asked for only the first bytes are the kernel's. */
+static struct value *part_of_sigset(struct decode *d, const uint8_t *bytes, uint64_t size)
+{
+	uint8_t part[8] = { 0 };
+
+	memcpy(part, bytes, size < sizeof(part) ? size : sizeof(part));
+	return decode_sigset(d, part, sizeof(part));
+}
+
+/* Bytes behind a struct as this program knows it: of openat2's they print unless they are 0. */
+static void add_rest(struct decode *d, struct value *value, const struct arg_row *row, const struct piece *piece)
+{
+	const uint8_t *bytes = piece_data(piece);
+	struct buf text = { 0 };
+	struct value *rest;
+	size_t at = row->size;
+
+	while (at < piece->size && !bytes[at])
+		at++;
+	if (row->struct_id != STRUCT_OPEN_HOW)
+		value->elided++;
+	if (row->struct_id != STRUCT_OPEN_HOW || at >= piece->size)
+		return;
+	rest = decode_bytes(d, bytes + row->size, piece->size - row->size, piece->size - row->size, piece->size);
+	rest->hex = true;
+	render_text(&text, rest, d->options);
+	rest->text = arena_printf(d->arena, "/* bytes %u..%u */ %s", row->size, piece->size - 1, text.data);
+	free(text.data);
+	value_add(value, "rest", rest)->bare = true;
+}
+
 static struct value *decode_pointed(struct decode *d, int arg)
 {
 	const struct arg_row *row = &d->row->args[arg];
@@ -480,6 +614,9 @@ static struct value *decode_pointed(struct decode *d, int arg)
 	if (!piece || piece->status != PIECE_OK)
 		return decode_address(d, arg);
 	if (row->kind == ARG_SIGSET && row->len_from == LEN_ARG && d->rec->args[row->len_arg % 6] != 8)
+		return row->direction == DIR_OUT && piece->size >= 8 && d->rec->args[row->len_arg % 6] ? part_of_sigset(d, piece_data(piece), d->rec->args[row->len_arg % 6]) :
+			decode_address(d, arg);
+	if (row->kind == ARG_SOCKADDR && row->len_from == LEN_ARG && (int32_t)d->rec->args[row->len_arg % 6] < 0)
 		return decode_address(d, arg);
 	if (row->struct_id == STRUCT_CLONE_ARGS && piece->size >= 64)
 		return clone3_args(d, piece_data(piece), piece->size);
@@ -494,7 +631,7 @@ static struct value *decode_pointed(struct decode *d, int arg)
 		value = decode_struct(d, row->struct_id, piece_data(piece), piece->size);
 		d->before = false;
 		if (value && row->len_from == LEN_ARG && decode_length(d, arg) > row->size)
-			value->elided++;
+			add_rest(d, value, row, piece);
 	}
 	else if (row->kind == ARG_SIGSET)
 		value = decode_sigset(d, piece_data(piece), piece->size);
@@ -552,18 +689,20 @@ struct value *decode_arg(struct decode *d, int arg)
 	case ARG_INT_PTR: return decode_number(d, arg, 4, VALUE_INT);
 	case ARG_UINT_PTR: return decode_number(d, arg, 4, VALUE_UINT);
 	case ARG_LONG_PTR:
-		if (d->rec->nr == SYS_sendfile && offset_change(d, arg))
-			return offset_change(d, arg);
 		return decode_number(d, arg, 8, VALUE_DECIMAL);
 	case ARG_SIGSET_PAIR: return decode_sigset_pair(d, arg);
 	case ARG_NODEMASK: return decode_nodemask(d, arg);
 	case ARG_QUOTA_CMD: return decode_quota_command(d, arg);
 	case ARG_MSGBUF: return decode_message_buffer(d, arg);
+	case ARG_ULONG_PTR:
+		if (d->rec->nr == SYS_sendfile && offset_change(d, arg))
+			return offset_change(d, arg);
+		return decode_named(d, arg);
 	case ARG_USHORT_PTR: return decode_number(d, arg, 2, VALUE_UINT);
 	case ARG_HTONS: return decode_network_number(d, arg);
 	case ARG_USER_REG: return decode_user_register(d, raw);
 	case ARG_ERRNO: return decode_errno(d, (uint32_t)raw);
-	case ARG_ENUM_PTR: case ARG_FLAGS_PTR: case ARG_HEX_PTR: case ARG_SIGNAL_PTR: case ARG_DATE_PTR: case ARG_ULONG_PTR:
+	case ARG_ENUM_PTR: case ARG_FLAGS_PTR: case ARG_HEX_PTR: case ARG_SIGNAL_PTR: case ARG_DATE_PTR:
 	 return decode_named(d, arg);
 	case ARG_SOCKLEN_PTR: return decode_socklen(d, arg);
 	case ARG_IOCTL_CMD: case ARG_BY_COMMAND: return decode_command(d, arg);
@@ -681,7 +820,7 @@ static const char *named_result(struct decode *d)
 	case RET_SIGNAL: value = signal_name((int)ret) ? decode_signal_number(d, (int)ret) : NULL; break;
 	case RET_IOPRIO: value = decode_ioprio(d, (uint32_t)ret); break;
 	case RET_ENUM: case RET_HEXENUM: value = constant_name(d->row->ret_set, ret) ? value_set(d->arena, VALUE_ENUM, ret, d->row->ret_set) : NULL; break;
-	case RET_FLAGS: value = ret ? value_set(d->arena, VALUE_FLAGS, ret, d->row->ret_set) : NULL; break;
+	case RET_FLAGS: value = ret ? flags_value(d, ret, d->row->ret_set) : NULL; break;
 	default: return NULL;
 	}
 	if (!value)

@@ -73,6 +73,10 @@ struct value *decode_iovec(struct decode *d, int arg, uint32_t first, const uint
 	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
 
 	for (uint32_t i = 0; i < count; i++) {
+		if (i >= d->options->string_limit) {
+			list->elided = 1;
+			break;
+		}
 		struct value *item = value_new(d->arena, VALUE_STRUCT, 0);
 		uint64_t base = get_u64(iov + i * 16u), length = get_u64(iov + i * 16u + 8), there = length;
 		const struct piece *piece = piece_find(d->rec, arg, PIECE_ELEMENT, first + i, -1);

@@ -1,5 +1,6 @@
 /* Arguments that another argument makes meaningless do not print. */
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include "decode.h"
 
@@ -11,8 +12,14 @@ static const struct shown_when rules[] = {
 	{ SYS_mq_open, 2, 1, true, 0100, { 0 } },
 	{ SYS_mknod, 2, 1, false, 0170000, { 0020000, 0060000, END_VALUES } },
 	{ SYS_mknodat, 3, 2, false, 0170000, { 0020000, 0060000, END_VALUES } },
-	{ SYS_mremap, 4, 3, true, 2, { 0 } },
+	{ SYS_mremap, 4, 3, false, 3, { 3, END_VALUES } },
 	{ SYS_membarrier, 2, 1, true, 1, { 0 } },
+};
+
+/* Strings that are not read when (args[lead] & mask): where they are prints. */
+static const struct { int32_t nr; int arg, lead; uint64_t mask; } unread[] = {
+	{ SYS_mount, 2, 3, MS_REMOUNT | MS_BIND | MS_MOVE | MS_UNBINDABLE | MS_PRIVATE | MS_SLAVE | MS_SHARED },
+	{ SYS_mount, 4, 3, MS_BIND | MS_MOVE | MS_UNBINDABLE | MS_PRIVATE | MS_SLAVE | MS_SHARED },
 };
 
 static bool holds(const struct shown_when *rule, uint64_t word)
@@ -39,7 +46,7 @@ static bool has_rules(const struct decode *d)
 	size_t nr = (uint32_t)d->rec->nr % sizeof(known); /* there is a row: it is small */
 
 	if (known[nr] == UNKNOWN) {
-		known[nr] = NONE;
+		known[nr] = d->rec->nr == unread[0].nr ? SOME : NONE;
 		for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
 			if (rules[i].nr == d->rec->nr)
 				known[nr] = SOME;
@@ -51,6 +58,14 @@ void decode_hide_unused(struct decode *d, int count, struct value *args[6])
 {
 	if (!has_rules(d))
 		return;
+	for (size_t i = 0; i < sizeof(unread) / sizeof(*unread); i++) {
+		uint64_t raw = d->rec->args[unread[i].arg];
+
+		if (unread[i].nr != d->rec->nr || unread[i].arg >= count || !(d->rec->args[unread[i].lead] & unread[i].mask))
+			continue;
+		args[unread[i].arg]->type = raw ? VALUE_ADDR : VALUE_NULL;
+		args[unread[i].arg]->number = raw;
+	}
 	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
 		if (rules[i].nr == d->rec->nr && !holds(&rules[i], d->rec->args[rules[i].lead]))
 			hide_from(args, rules[i].first, count);

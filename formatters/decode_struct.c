@@ -191,11 +191,13 @@ static struct value *page_status(struct decode *d, int32_t status)
 struct value *decode_capabilities(struct decode *d, const uint8_t *at)
 {
 	static const char *const names[] = { "effective", "permitted", "inheritable" };
-	const uint8_t *header = decode_mem(d, 0, 4, PHASE_ENTRY);
+	const uint8_t *header = decode_mem(d, 0, 8, PHASE_ENTRY);
 	uint32_t version = header ? get_u32(header) : 0;
 	bool wide = version == 0x20071026 || version == 0x20080522; /* _LINUX_CAPABILITY_VERSION_2 and _3 */
 	struct value *value = value_new(d->arena, VALUE_STRUCT, 0);
 
+	if (!header)
+		return NULL;
 	for (int i = 0; i < 3; i++)
 		value_add(value, names[i], decode_bits(d, get_u32(at + i * 4) | (wide ? (uint64_t)get_u32(at + 12 + i * 4) << 32 : 0),
 			&set_capabilities));
@@ -247,8 +249,7 @@ static struct value *dirents(struct decode *d, const uint8_t *at)
 			break;
 	if (piece && piece->reserved) /* counted where all of the buffer was at hand */
 		count = piece->reserved;
-	list->text = arena_printf(d->arena, "%#llx /* %zu entr%s */", (unsigned long long)d->rec->args[1], count,
-		count == 1 ? "y" : "ies");
+	list->text = arena_printf(d->arena, "%#llx /* %zu entries */", (unsigned long long)d->rec->args[1], count);
 	return list;
 }
 

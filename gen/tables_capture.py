@@ -4,6 +4,7 @@ from tables_commands import mask_of
 from tables_model import PTR_SIZES
 
 ARGV_LIMIT, ENVP_LIMIT = 33, 255
+STRUCT_LIMIT = 128     # bytes of a struct with a length
 POLLFD_LIMIT = EPOLL_LIMIT = 255
 
 
@@ -32,6 +33,8 @@ def arg_ops(index, arg):
             ops.append(op(index, "STRING", phase, size=arg.size))
         elif kind == "BUFFER":
             ops.append(op(index, "BUFFER", phase, arg.len_from, arg.len_arg, size=arg.size))
+        elif kind == "STRUCT" and arg.len_from == "ARG":
+            ops.append(op(index, "ARRAY", phase, "ARG", arg.len_arg, STRUCT_LIMIT, 1))
         elif kind == "STRUCT":
             ops.append(op(index, "FIXED", phase, size=arg.size))
         elif kind == "ARRAY":

@@ -32,7 +32,7 @@ VARYING = [
     (re.compile(r"\b(tms_[a-z]+|ru_[a-z]+)=(\{[^}]*\}|\d+( /\* [^*]* \*/)?)"), r"\1=N"),
 ]
 PER_CALL = {    # results and arguments that are a clock, a pid, random
-    "times": r"(?<== )\d+", "time": r"\b\d{6,}\b", "getpid": r"\d+$", "gettid": r"\d+$", "getppid": r"\d+$", "getpgrp": r"\d+$",
+    "times": r"(?<== )\d+", "time": r"\b\d{6,}\b|\b\d{4}-\d\d-\d\dT[\d:]+", "setitimer": r"tv_usec=\d+", "getpid": r"\d+$", "gettid": r"\d+$", "getppid": r"\d+$", "getpgrp": r"\d+$",
     "getpgid": r"\d+$", "getsid": r"\d+$", "setsid": r"\d+$", "set_tid_address": r"\d+$", "clock_gettime": r"tv_n?sec=\d+",
     "gettimeofday": r"tv_u?sec=\d+", "getrandom": r'"[^"]*"(\.\.\.)?', "getcpu": r"\[\d+\]", "getcwd": r"\d+\b",
     "clock_adjtime": r"\b\d{4,}\b", "adjtimex": r"\b\d{4,}\b", "getitimer": r"tv_usec=\d+", "timerfd_gettime": r"tv_nsec=\d+",
