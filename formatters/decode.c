@@ -185,14 +185,14 @@ static struct value *decode_buffer(struct decode *d, int arg)
 
 static struct value *decode_fd(struct decode *d, int arg)
 {
-	const struct piece *piece = piece_find(d->rec, arg, PIECE_FDPATH, 0, -1);
+	const struct piece *piece = d->options->fd_paths ? piece_find(d->rec, arg, PIECE_FDPATH, 0, -1) : NULL;
 	struct value *value = value_new(d->arena, VALUE_FD, d->rec->args[arg]);
 
 	if (d->row->args[arg].kind != ARG_DIRFD && (int32_t)value->number == -100)
 		value->text = "-100";
 	if (d->rec->nr == SYS_fanotify_mark && d->row->args[arg].kind == ARG_DIRFD && (int32_t)value->number == -1)
 		value->text = "FAN_NOFD";
-	if (piece && piece->status == PIECE_OK && piece->size && d->options->fd_paths)
+	if (piece && piece->status == PIECE_OK && piece->size)
 		value->path = arena_printf(d->arena, "%.*s", (int)piece->size, (const char *)piece_data(piece));
 	return value;
 }

@@ -14,8 +14,8 @@
 void drain_open(struct drain *drain, int socket, const struct control_shared *shared, struct merge *merge)
 {
 	*drain = (struct drain){ .socket = socket, .shared = shared, .merge = merge, .next_id = 1, .net = -1 };
-	drain->buffer = allocate(CONTROL_MAX + 1);
-	drain->record = allocate(RECORD_MAX);
+	drain->buffer = allocate_unset(CONTROL_MAX + 1);
+	drain->record = allocate_unset(RECORD_MAX);
 }
 
 void drain_close(struct drain *drain)

@@ -5,6 +5,16 @@
 #include <stdlib.h>
 #include "die.h"
 
+/* For what is filled before it is read: its pages are not touched yet. */
+static inline void *allocate_unset(size_t bytes)
+{
+	void *at = malloc(bytes ? bytes : 1);
+
+	if (!at)
+		die(EXIT_CANNOT_TRACE, "out of memory");
+	return at;
+}
+
 /* Zeroed. */
 static inline void *allocate(size_t bytes)
 {

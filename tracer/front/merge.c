@@ -19,7 +19,7 @@ static struct call *pool_take(struct call_pool *pool)
 	}
 	call = allocate(sizeof(*call));
 	call->room = POOLED_BYTES;
-	call->record = allocate(call->room);
+	call->record = allocate_unset(call->room);
 	return call;
 }
 
@@ -29,7 +29,7 @@ static void make_room(struct call *call, uint64_t bytes)
 		return;
 	free(call->record);
 	call->room = (uint32_t)bytes;
-	call->record = allocate(call->room);
+	call->record = allocate_unset(call->room);
 }
 
 struct call *call_create(struct call_pool *pool, const struct record *record, uint64_t bytes)

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -160,16 +159,14 @@ static void sleep_and_forward(struct session *session, long wait_ns)
 		keeper_forward_signals(&session->keeper, session->drain.program);
 }
 
-/* A sleep would take longer than the ring has room. Others may have the processor meanwhile. */
+/* A sleep would take longer than the ring has room. Nor is the processor given away: where many want it, it came back too late. */
 static void watch(const struct session *session)
 {
 	uint64_t until = now_ns(session) + WATCH_NS;
 
-	while (!drain_worthwhile(&session->drain) && now_ns(session) < until) {
-		sched_yield();
+	while (!drain_worthwhile(&session->drain) && now_ns(session) < until)
 		for (int i = 0; i < 64; i++)
 			__builtin_ia32_pause(); /* looking takes the line from its writer */
-	}
 }
 
 static void wait_for_more(struct session *session, bool any)

@@ -3,30 +3,32 @@
 #include "memory.h"
 #include "stats_collect.h"
 
-static struct trap *place_of(struct stats *stats, const char *object, uint64_t place)
+static uint16_t *place_of(struct stats *stats, const char *object, uint64_t offset)
 {
-	uint64_t at = (place ^ (uint64_t)(uintptr_t)object * 31) * 0x9e3779b97f4a7c15ull >> 32;
+	uint64_t at = (offset ^ (uint64_t)(uintptr_t)object * 31) * 0x9e3779b97f4a7c15ull >> 32;
 
 	for (;; at++) {
-		struct trap *trap = &stats->traps[at % STATS_TRAPS_MAX];
+		uint16_t *place = &stats->trap_places[at % STATS_TRAPS_PLACES];
 
-		if (!trap->count || (trap->object == object && trap->place == place))
-			return trap;
+		if (!*place || (stats->traps[*place - 1].object == object && stats->traps[*place - 1].place == offset))
+			return place;
 	}
 }
 
 static void count_trap(struct stats *stats, const struct place *site)
 {
-	struct trap *trap = place_of(stats, site->object, site->object ? site->offset : site->addr);
+	uint64_t offset = site->object ? site->offset : site->addr;
+	uint16_t *place = place_of(stats, site->object, offset);
 
-	if (!trap->count && stats->trap_count == STATS_TRAPS_MAX * 3 / 4) {
+	if (!*place && stats->trap_count == STATS_TRAPS_MAX) {
 		stats->shown.other_traps++;
 		return;
 	}
-	stats->trap_count += !trap->count;
-	trap->object = site->object;
-	trap->place = site->object ? site->offset : site->addr;
-	trap->count++;
+	if (!*place) {
+		stats->traps[stats->trap_count] = (struct trap){ .object = site->object, .place = offset };
+		*place = (uint16_t)++stats->trap_count;
+	}
+	stats->traps[*place - 1].count++;
 }
 
 void stats_call(struct stats *stats, const struct record *record, const struct place *site)
@@ -65,11 +67,8 @@ static int by_count(const void *left, const void *right)
 
 const struct trace_stats *stats_finish(struct stats *stats)
 {
-	size_t count = 0;
+	size_t count = stats->trap_count;
 
-	for (size_t i = 0; i < STATS_TRAPS_MAX; i++)
-		if (stats->traps[i].count)
-			stats->traps[count++] = stats->traps[i];
 	qsort(stats->traps, count, sizeof(stats->traps[0]), by_count);
 	for (size_t i = STATS_TRAPS_SHOWN; i < count; i++)
 		stats->shown.other_traps += stats->traps[i].count;

@@ -4,13 +4,15 @@
 
 #include "format.h"
 
-#define STATS_TRAPS_MAX 4096u /* places that are told apart: three quarters of that */
+#define STATS_TRAPS_MAX 3072u   /* places that are told apart */
+#define STATS_TRAPS_PLACES 4096u /* a power of two */
 
 struct stats {
 	struct trace_stats shown;
 	struct object_sites *sites;
+	uint16_t trap_places[STATS_TRAPS_PLACES]; /* open-addressed: index in `traps` and one, 0: free */
+	struct trap traps[STATS_TRAPS_MAX];
 	size_t trap_count;
-	struct trap traps[STATS_TRAPS_MAX]; /* open-addressed; count 0: free */
 };
 
 /* A call that is shown. Names of objects are interned: equal when their pointers are. */

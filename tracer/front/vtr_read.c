@@ -114,7 +114,7 @@ struct vtr_reader *vtr_reader_open(const char *name, char error[VTR_ERROR])
 {
 	struct vtr_reader *reader = allocate(sizeof(*reader));
 
-	reader->input = allocate(INPUT_BYTES);
+	reader->input = allocate_unset(INPUT_BYTES);
 	if (!open_input(reader, name))
 		snprintf(error, VTR_ERROR, "cannot read %.100s: %s", name, strerror(reader->error));
 	else if (read_file_head(reader, name, error))

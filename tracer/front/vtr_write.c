@@ -228,7 +228,7 @@ struct vtr_writer *vtr_writer_open(FILE *out, const struct tsc_clock *clock, con
 	struct vtr_writer *writer = allocate(sizeof(*writer));
 
 	*writer = (struct vtr_writer){ .out = out, .clock = clock, .used = sizeof(struct vtr_block), .capacity = BLOCK_BYTES,
-				       .block = allocate(BLOCK_BYTES), .named = allocate(UINT16_MAX + 1u) };
+				       .block = allocate_unset(BLOCK_BYTES), .named = allocate(UINT16_MAX + 1u) };
 	fwrite(&file, 1, sizeof(file), out);
 	put_header(writer, *head, options);
 	return writer;
