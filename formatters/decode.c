@@ -160,7 +160,7 @@ static void drop_last_nul(const struct decode *d, int arg, struct value *value)
 {
 	uint32_t max;
 
-	if (!is_limited(d, arg, &max) || max != 65536 || arg != 2 || !value->size || value->bytes[value->size - 1])
+	if (arg != 2 || !value->size || value->bytes[value->size - 1] || !is_limited(d, arg, &max) || max != 65536)
 		return;
 	value->size--;
 	value->cut = false;
