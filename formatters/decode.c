@@ -152,7 +152,7 @@ static bool not_looked_at(const struct decode *d, int arg, uint64_t length)
 	bool out = d->row->args[arg].direction == DIR_OUT;
 	uint32_t max;
 
-	return is_limited(d, arg, &max) && (length > max || (out && !d->rec->args[(arg + 1) % 6]));
+	return is_limited(d, arg, &max) && (length > max || (out && arg == 1 && !d->rec->args[2])); /* a list's size 0: only its length was asked for */
 }
 
 /* Values of extended attributes often end with a NUL, which does not print. */
@@ -294,6 +294,8 @@ static struct value *flags_value(struct decode *d, uint64_t number, const struct
 		if (flags_with_size[i].set == set && number & HUGE_MASK)
 			shift = flags_with_size[i].shift;
 	rest = shift ? number & ~HUGE_MASK : number;
+	if (set == &set_personality && (uint32_t)number == UINT32_MAX) /* asks for what it is */
+		return value_new(d->arena, VALUE_HEX, number);
 	if (set == &set_open_flags)
 		value = decode_open_flags(d, rest);
 	for (size_t i = 0; !value && i < sizeof(flags_with_number) / sizeof(*flags_with_number); i++)
@@ -693,6 +695,7 @@ struct value *decode_arg(struct decode *d, int arg)
 	case ARG_SIGSET_PAIR: return decode_sigset_pair(d, arg);
 	case ARG_NODEMASK: return decode_nodemask(d, arg);
 	case ARG_QUOTA_CMD: return decode_quota_command(d, arg);
+	case ARG_FILE_HANDLE: return decode_file_handle(d, arg);
 	case ARG_MSGBUF: return decode_message_buffer(d, arg);
 	case ARG_ULONG_PTR:
 		if (d->rec->nr == SYS_sendfile && offset_change(d, arg))
@@ -820,7 +823,7 @@ static const char *named_result(struct decode *d)
 	case RET_SIGNAL: value = signal_name((int)ret) ? decode_signal_number(d, (int)ret) : NULL; break;
 	case RET_IOPRIO: value = decode_ioprio(d, (uint32_t)ret); break;
 	case RET_ENUM: case RET_HEXENUM: value = constant_name(d->row->ret_set, ret) ? value_set(d->arena, VALUE_ENUM, ret, d->row->ret_set) : NULL; break;
-	case RET_FLAGS: value = ret ? flags_value(d, ret, d->row->ret_set) : NULL; break;
+	case RET_FLAGS: value = ret || d->row->ret_set == &set_personality ? flags_value(d, ret, d->row->ret_set) : NULL; break;
 	default: return NULL;
 	}
 	if (!value)

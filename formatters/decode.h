@@ -59,6 +59,7 @@ struct value *decode_sigset_pair(struct decode *d, int arg);
 struct value *decode_nodemask(struct decode *d, int arg);
 struct value *decode_quota_command(struct decode *d, int arg);
 struct value *decode_message_buffer(struct decode *d, int arg);
+struct value *decode_file_handle(struct decode *d, int arg);
 struct value *decode_sigevent(struct decode *d, const uint8_t *at);
 struct value *decode_capabilities(struct decode *d, const uint8_t *at); /* two of struct __user_cap_data_struct */
 struct value *decode_date(struct decode *d, uint64_t seconds); /* with the date as a comment, also of the epoch */

@@ -125,3 +125,25 @@ struct value *decode_message_buffer(struct decode *d, int arg)
 	value_add(value, "mtext", decode_bytes(d, piece_data(bytes), bytes->size, length, d->options->string_limit));
 	return value;
 }
+
+/* "{handle_bytes=128 => 8, handle_type=1, f_handle="\x01..."}"; a call that returns one is told how much room there is. */
+struct value *decode_file_handle(struct decode *d, int arg)
+{
+	bool returns = d->row->args[arg].direction == DIR_INOUT;
+	const uint8_t *before = decode_mem(d, arg, 8, PHASE_ENTRY), *after = returns && d->exiting ? decode_mem(d, arg, 8, PHASE_EXIT) : NULL;
+	const struct piece *bytes = piece_find(d->rec, arg, PIECE_ELEMENT, 0, after ? PHASE_EXIT : PHASE_ENTRY);
+	struct value *value = value_new(d->arena, VALUE_STRUCT, 0), *size, *data;
+
+	if (!before)
+		return decode_address(d, arg);
+	size = value_add(value, "handle_bytes", value_new(d->arena, VALUE_UINT, get_u32(before)));
+	if (after && get_u32(after) != get_u32(before))
+		size->text = arena_printf(d->arena, "%u => %u", get_u32(before), get_u32(after));
+	if (returns && (!after || d->failed))
+		return value;
+	value_add(value, "handle_type", value_new(d->arena, VALUE_INT, (uint64_t)(int32_t)get_u32((after ? after : before) + 4)));
+	data = bytes && !bytes->status ? decode_bytes(d, piece_data(bytes), bytes->size, bytes->full, bytes->size) : decode_address(d, arg);
+	data->hex = true;
+	value_add(value, "f_handle", data);
+	return value;
+}

@@ -79,6 +79,8 @@ static struct value *address_text(struct decode *d, const struct member *m, cons
 }
 
 /* "00:11:22:33:44:55" */
+#define ETHERNET_BYTES 6
+
 static struct value *mac_value(struct decode *d, const uint8_t *at, size_t size)
 {
 	struct value *value = decode_bytes(d, at, size, size, size);
@@ -173,6 +175,7 @@ struct value *decode_member(struct decode *d, const struct member *m, const uint
 	case M_HEXES: return hexes_value(d, m, at);
 	case M_INET: case M_INET6: return address_text(d, m, at);
 	case M_SOCKADDR: return decode_sockaddr(d, at, m->size, m->size) ?: empty_struct(d);
+	case M_HWADDR: return mac_value(d, at, get_u16(at - 2) ? ETHERNET_BYTES : m->size); /* 0: AX.25, 7 bytes */
 	case M_MAC: return mac_value(d, at, m->size);
 	case M_IOPRIO: return decode_ioprio(d, (uint32_t)number);
 	case M_BITS: return decode_bits(d, number, m->set);

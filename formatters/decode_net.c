@@ -1,9 +1,13 @@
 /* Socket addresses, iovecs and message headers. */
 #include <arpa/inet.h>
+#include <net/if.h>
+#include <netpacket/packet.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include "decode.h"
 #include "sets.h"
+#include "structs.h"
 
 static struct value *add_text(struct decode *d, struct value *parent, const char *name, uint64_t number, const char *text)
 {
@@ -38,6 +42,41 @@ static void add_inet6(struct decode *d, struct value *value, const uint8_t *at)
 	value_add(value, "sin6_scope_id", value_new(d->arena, VALUE_UINT, get_u32(at + 24)));
 }
 
+/* An interface by its name, where there is one of that number here. */
+static const char *interface_name(struct decode *d, uint32_t index)
+{
+	char name[IF_NAMESIZE];
+	struct buf text = { 0 };
+	char *known;
+
+	if (!index || !if_indextoname(index, name))
+		return NULL;
+	render_text(&text, decode_bytes(d, (const uint8_t *)arena_printf(d->arena, "%s", name), strlen(name), 0, sizeof(name)), d->options);
+	known = arena_printf(d->arena, "if_nametoindex(%s)", text.data);
+	free(text.data);
+	return known;
+}
+
+static void add_packet(struct decode *d, struct value *value, const uint8_t *at)
+{
+	uint32_t protocol = ntohs((uint16_t)get_u16(at + 2)), size = at[11] < 8 ? at[11] : 8;
+	struct value *list = value_new(d->arena, VALUE_ARRAY, 0), *item;
+	const char *name = constant_name(&set_ether_types, protocol);
+
+	add_text(d, value, "sll_protocol", protocol, name ? arena_printf(d->arena, "htons(%s)", name) :
+		arena_printf(d->arena, "htons(%#x /* ETH_P_??? */)", protocol));
+	add_text(d, value, "sll_ifindex", get_u32(at + 4), interface_name(d, get_u32(at + 4)));
+	value_add(value, "sll_hatype", value_set(d->arena, VALUE_ENUM, get_u16(at + 8), &set_arp_types));
+	value_add(value, "sll_pkttype", value_set(d->arena, VALUE_ENUM, at[10], &set_packet_types));
+	value_add(value, "sll_halen", value_new(d->arena, VALUE_UINT, at[11]));
+	for (uint32_t i = 0; i < size; i++) {
+		item = value_add(list, NULL, value_new(d->arena, VALUE_HEX, at[12 + i]));
+		item->text = arena_printf(d->arena, "0x%02x", at[12 + i]);
+	}
+	if (size)
+		value_add(value, "sll_addr", list);
+}
+
 struct value *decode_sockaddr(struct decode *d, const uint8_t *bytes, size_t size, uint64_t len)
 {
 	struct value *value = value_new(d->arena, VALUE_STRUCT, 0), *path;
@@ -62,6 +101,8 @@ struct value *decode_sockaddr(struct decode *d, const uint8_t *bytes, size_t siz
 	} else if (family == AF_NETLINK && size >= 12) {
 		value_add(value, "nl_pid", value_new(d->arena, VALUE_INT, get_u32(bytes + 4)));
 		add_text(d, value, "nl_groups", get_u32(bytes + 8), arena_printf(d->arena, "%#08x", get_u32(bytes + 8)));
+	} else if (family == AF_PACKET && size >= sizeof(struct sockaddr_ll)) {
+		add_packet(d, value, bytes);
 	} else if (size > 2) {
 		value_add(value, "sa_data", decode_bytes(d, bytes + 2, size - 2, 0, 128));
 	}
@@ -97,7 +138,29 @@ struct value *decode_iovec(struct decode *d, int arg, uint32_t first, const uint
 	return list;
 }
 
-/* The control messages of a header; the address when there is something in them that is not known. */
+#define SCM_TIMESTAMP_OLD 29
+#define SCM_TIMESTAMPNS_OLD 35
+
+/* The data of a control message; NULL: not known, it prints as bytes. */
+static struct value *control_data(struct decode *d, uint32_t level, uint32_t type, const uint8_t *at, uint64_t size)
+{
+	struct value *list = value_new(d->arena, VALUE_ARRAY, 0);
+
+	if (level != SOL_SOCKET)
+		return NULL;
+	switch (type) {
+	case SCM_RIGHTS:
+		for (uint64_t i = 0; i + 4 <= size; i += 4)
+			value_add(list, NULL, value_new(d->arena, VALUE_FD, get_u32(at + i)));
+		return list;
+	case SCM_CREDENTIALS: return decode_struct(d, STRUCT_UCRED, at, size);
+	case SCM_TIMESTAMP_OLD: return decode_struct(d, STRUCT_TIMEVAL, at, size);
+	case SCM_TIMESTAMPNS_OLD: return decode_struct(d, STRUCT_TIMESPEC, at, size);
+	}
+	return NULL;
+}
+
+/* The control messages of a header; the address when there is something in them that is no message. */
 static struct value *decode_control(struct decode *d, int arg, uint32_t message, uint64_t address, uint64_t length)
 {
 	const struct piece *piece = piece_find(d->rec, arg, PIECE_CONTROL, message, -1);
@@ -109,17 +172,21 @@ static struct value *decode_control(struct decode *d, int arg, uint32_t message,
 		return value_new(d->arena, VALUE_ADDR, address);
 	bytes = piece_data(piece);
 	for (uint64_t at = 0; at + 16 <= length; at += (size + 7) & ~7ull) {
-		struct value *item = value_new(d->arena, VALUE_STRUCT, 0), *fds = value_new(d->arena, VALUE_ARRAY, 0);
+		struct value *item = value_new(d->arena, VALUE_STRUCT, 0), *data;
+		uint32_t level = get_u32(bytes + at + 8), type = get_u32(bytes + at + 12);
 
 		size = get_u64(bytes + at);
-		if (size < 16 || size > length - at || get_u32(bytes + at + 8) != SOL_SOCKET || get_u32(bytes + at + 12) != SCM_RIGHTS)
+		if (size < 16 || size > length - at)
 			return value_new(d->arena, VALUE_ADDR, address);
 		value_add(item, "cmsg_len", value_new(d->arena, VALUE_UINT, size));
-		value_add(item, "cmsg_level", value_set(d->arena, VALUE_ENUM, SOL_SOCKET, &set_sockopt_levels));
-		value_add(item, "cmsg_type", value_set(d->arena, VALUE_ENUM, SCM_RIGHTS, &set_scm_types));
-		for (uint64_t i = 16; i + 4 <= size; i += 4)
-			value_add(fds, NULL, value_new(d->arena, VALUE_FD, get_u32(bytes + at + i)));
-		value_add(item, "cmsg_data", fds);
+		value_add(item, "cmsg_level", value_set(d->arena, VALUE_ENUM, level, &set_sockopt_levels));
+		value_add(item, "cmsg_type", level == SOL_SOCKET ? value_set(d->arena, VALUE_ENUM, type, &set_scm_types) :
+			value_new(d->arena, VALUE_HEX, type));
+		data = control_data(d, level, type, bytes + at + 16, size - 16);
+		if (size > 16)
+			value_add(item, "cmsg_data", data ? data : decode_bytes(d, bytes + at + 16, size - 16, size - 16, size - 16));
+		if (!data && size > 16)
+			item->last->hex = true;
 		value_add(list, NULL, item);
 	}
 	return list;

@@ -62,6 +62,8 @@ def arg_ops(index, arg):
             ops.append(op(index, "SIGSET_PAIR", phase))
         elif kind == "NODEMASK":
             ops.append(op(index, "NODEMASK", phase, arg.len_from, arg.len_arg))
+        elif kind == "FILE_HANDLE":
+            ops.append(op(index, "FILE_HANDLE", phase))
         elif kind == "MSGBUF":
             ops += [op(index, "MSGBUF", phase, arg.len_from, arg.len_arg)]
         elif kind == "FDSET":

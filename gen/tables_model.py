@@ -18,7 +18,7 @@ KINDS = {
     "enumptr": "ENUM_PTR", "flagsptr": "FLAGS_PTR", "hexptr": "HEX_PTR", "signalptr": "SIGNAL_PTR",
     "ushortptr": "USHORT_PTR", "name": "STRING", "bigendian": "HTONS", "userreg": "USER_REG", "errno": "ERRNO", "raw": "HEX",
     "dateptr": "DATE_PTR", "ulongptr": "ULONG_PTR", "sigpair": "SIGSET_PAIR", "nodemask": "NODEMASK", "qcmd": "QUOTA_CMD",
-    "msgbuf": "MSGBUF",
+    "msgbuf": "MSGBUF", "filehandle": "FILE_HANDLE",
 }
 SET_KINDS = ("FLAGS", "ENUM", "IPC_FLAGS", "ENUM_PTR", "FLAGS_PTR", "IOCTL_CMD", "HTONS", "QUOTA_CMD")
 PTR_SIZES = {"FD_PAIR": 8, "INT_PTR": 4, "UINT_PTR": 4, "LONG_PTR": 8, "WSTATUS": 4, "ENUM_PTR": 4, "FLAGS_PTR": 4,
@@ -46,7 +46,7 @@ STRUCTS = {
 }
 POINTER_KINDS = set("PATH STRING BUFFER STRUCT ARRAY ARGV ENVP IOVEC MSGHDR MMSGHDR SOCKADDR SIGSET "
                     "FDSET FD_PAIR INT_PTR UINT_PTR LONG_PTR WSTATUS SOCKLEN_PTR ENUM_PTR FLAGS_PTR HEX_PTR "
-                    "SIGNAL_PTR USHORT_PTR DATE_PTR ULONG_PTR SIGSET_PAIR NODEMASK MSGBUF".split())
+                    "SIGNAL_PTR USHORT_PTR DATE_PTR ULONG_PTR SIGSET_PAIR NODEMASK MSGBUF FILE_HANDLE".split())
 
 
 class AnnotationError(Exception):

@@ -10,7 +10,7 @@ MEMBER = re.compile(r'([+?>]?)(\w+)(?:=([\w.\[\]]+))?(?::(\w+)(?:\((\w+)\))?)?$'
 KINDS = {"int": "INT", "uint": "UINT", "hex": "HEX", "addr": "ADDR", "mode": "MODE", "dev": "DEV", "flags": "FLAGS",
          "enum": "ENUM", "text": "TEXT", "bytes": "BYTES", "sigset": "SIGSET", "struct": "STRUCT", "decimal": "DECIMAL",
          "signal": "SIGNAL", "ticks": "TICKS", "fd": "FD", "uid": "UID", "ints": "INTS", "uints": "UINTS", "hexes": "HEXES",
-         "inet": "INET", "inet6": "INET6", "sockaddr": "SOCKADDR", "mac": "MAC", "ioprio": "IOPRIO", "bits": "BITS",
+         "inet": "INET", "inet6": "INET6", "sockaddr": "SOCKADDR", "mac": "MAC", "hwaddr": "HWADDR", "ioprio": "IOPRIO", "bits": "BITS",
          "date": "DATE", "be16": "BE16", "structs": "STRUCTS", "none": "NOTHING"}
 DETAILED = ("flags", "enum", "struct", "structs", "bits")
 WHEN = {"": 0, "+": 1, "?": 2, ">": 3}

@@ -94,6 +94,49 @@ static void short_struct_reads_as_address(void)
 		}
 }
 
+/* The arguments of the one event in JSON, and its result. */
+static const char *json_args(void)
+{
+	struct event event = { .type = EVENT_EXIT, .pid = 1, .tid = 1, .comm = "x", .id = 1, .record = rec };
+	static char part[1024];
+	const char *text = run(&formatter_jsonl, &event, 1), *from = strstr(text, "\"args\":"), *to = from ? strstr(from, ",\"state\"") : NULL;
+
+	snprintf(part, sizeof(part), "%.*s", to ? (int)(to - from) : 0, from ? from : "");
+	return part;
+}
+
+static void arguments_behind_a_command_print_as_strace_prints_them(void)
+{
+	call(16, 0, 3, 0x5414, 0x1000, 0, 0, 0);
+	piece(2, PIECE_MEM, PHASE_ENTRY, (uint16_t[]){ 24, 80, 0, 0 }, 8, 8);
+	CHECK(text(), "ioctl(3, TIOCSWINSZ, {ws_row=24, ws_col=80, ws_xpixel=0, ws_ypixel=0}) = 0\n");
+	CHECK(json_args(), "\"args\":[{\"name\":\"fd\",\"type\":\"unsigned int\",\"value\":{\"value\":3}}"
+		",{\"name\":\"cmd\",\"type\":\"unsigned int\",\"value\":{\"value\":21524,\"name\":\"TIOCSWINSZ\"}}"
+		",{\"name\":\"arg\",\"type\":\"unsigned long\",\"value\":{\"ws_row\":24,\"ws_col\":80,\"ws_xpixel\":0,\"ws_ypixel\":0}}],\"ret\":{\"value\":0}");
+	call(72, 2, 3, 1025, 0, 0, 0, 0);
+	CHECK(text(), "fcntl(3, F_GETLEASE)                    = 0x2 (F_UNLCK)\n");
+	call(157, 0, 47, 2, 1, 0, 0, 0);
+	CHECK(text(), "prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE, 0, 0) = 0\n");
+	CHECK(json_args(), "\"args\":[{\"name\":\"option\",\"type\":\"int\",\"value\":{\"value\":47,\"name\":\"PR_CAP_AMBIENT\"}}"
+		",{\"name\":\"arg2\",\"type\":\"unsigned long\",\"value\":{\"value\":2,\"name\":\"PR_CAP_AMBIENT_RAISE\"}}"
+		",{\"name\":\"arg3\",\"type\":\"unsigned long\",\"value\":{\"value\":1,\"name\":\"CAP_DAC_OVERRIDE\"}}"
+		",{\"name\":\"arg4\",\"type\":\"unsigned long\",\"value\":\"0x0\"}"
+		",{\"name\":\"arg5\",\"type\":\"unsigned long\",\"value\":\"0x0\"}],\"ret\":{\"value\":0}");
+	call(54, 0, 3, 1, 13, 0x1000, 8, 0);
+	piece(3, PIECE_MEM, PHASE_ENTRY, (uint32_t[]){ 1, 5 }, 8, 8);
+	CHECK(text(), "setsockopt(3, SOL_SOCKET, SO_LINGER, {l_onoff=1, l_linger=5}, 8) = 0\n");
+	CHECK(json_args(), "\"args\":[{\"name\":\"fd\",\"type\":\"int\",\"value\":{\"value\":3}}"
+		",{\"name\":\"level\",\"type\":\"int\",\"value\":{\"value\":1,\"name\":\"SOL_SOCKET\"}}"
+		",{\"name\":\"optname\",\"type\":\"int\",\"value\":{\"value\":13,\"name\":\"SO_LINGER\"}}"
+		",{\"name\":\"optval\",\"type\":\"char *\",\"value\":{\"l_onoff\":1,\"l_linger\":5}}"
+		",{\"name\":\"optlen\",\"type\":\"int\",\"value\":8}],\"ret\":{\"value\":0}");
+	call(126, 0, 0x1000, 0x2000, 0, 0, 0, 0);
+	piece(0, PIECE_MEM, PHASE_ENTRY, (uint32_t[]){ 0x20080522, 0 }, 8, 8);
+	piece(1, PIECE_MEM, PHASE_ENTRY, (uint32_t[]){ 1, 0, 0, 1, 0, 0 }, 24, 24);
+	CHECK(text(), "capset({version=_LINUX_CAPABILITY_VERSION_3, pid=0}, "
+		"{effective=1<<CAP_CHOWN|1<<CAP_MAC_OVERRIDE, permitted=0, inheritable=0}) = 0\n");
+}
+
 static void interleaved_calls_are_unfinished_and_resumed(void)
 {
 	struct event events[3] = { { .type = EVENT_ENTER, .tid = 1, .comm = "x", .id = 1, .record = rec },
@@ -109,6 +152,7 @@ int main(int argc, char **argv)
 
 	calls_print_as_strace_prints_them();
 	interleaved_calls_are_unfinished_and_resumed();
+	arguments_behind_a_command_print_as_strace_prints_them();
 	call(257, -2, (uint64_t)-100, 0x1000, 02000000, 0, 0, 0);
 	piece(1, PIECE_MEM, PHASE_ENTRY, "/\377", 3, 3);
 	run(&formatter_json, &event, 1);

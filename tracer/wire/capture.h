@@ -290,6 +290,20 @@ static inline void capture_sigset_pair(struct record *rec, const struct capture_
 		capture_bytes(rec, from, op, PIECE_ELEMENT, 0, words[0], 8, 8);
 }
 
+#define FILE_HANDLE_HEAD 8u
+#define FILE_HANDLE_MAX 128u
+
+static inline void capture_file_handle(struct record *rec, const struct capture_source *from, const struct capture_op *op, uint64_t addr)
+{
+	const struct piece *head = capture_bytes(rec, from, op, PIECE_MEM, 0, addr, FILE_HANDLE_HEAD, FILE_HANDLE_HEAD);
+	uint32_t bytes;
+
+	if (!head || head->size < FILE_HANDLE_HEAD)
+		return;
+	__builtin_memcpy(&bytes, head + 1, sizeof(bytes));
+	capture_bytes(rec, from, op, PIECE_ELEMENT, 0, addr + FILE_HANDLE_HEAD, bytes, FILE_HANDLE_MAX);
+}
+
 static inline void capture_op_run(struct record *rec, const struct capture_source *from, const struct capture_op *op)
 {
 	uint64_t addr = op->arg < 6 ? rec->args[op->arg] : 0, length;
@@ -346,6 +360,9 @@ static inline void capture_op_run(struct record *rec, const struct capture_sourc
 	case CAPTURE_SIGSET_PAIR:
 		capture_sigset_pair(rec, from, op, addr);
 		return;
+	case CAPTURE_FILE_HANDLE:
+		capture_file_handle(rec, from, op, addr);
+		return;
 	case CAPTURE_NODEMASK:
 		length = capture_min(capture_length(rec, from, op), NODEMASK_BITS);
 		capture_bytes(rec, from, op, PIECE_MEM, 0, addr, (length + 63) / 64 * 8, NODEMASK_BITS / 8);
@@ -363,7 +380,7 @@ static inline void capture_op_run(struct record *rec, const struct capture_sourc
 /* What remains of a sleep is written just when a signal cut it short. Where data should have gone is known in any case. */
 static inline int capture_after_failure(const struct record *rec, const struct capture_op *op)
 {
-	return op->kind == CAPTURE_IOVEC || (rec->ret == -516 && (rec->nr == 35 || rec->nr == 230)); /* ERESTART_RESTARTBLOCK; nanosleep, clock_nanosleep */
+	return op->kind == CAPTURE_IOVEC || (op->kind == CAPTURE_FILE_HANDLE && rec->ret == -75 /* EOVERFLOW: how long it would be */) || (rec->ret == -516 && (rec->nr == 35 || rec->nr == 230)); /* ERESTART_RESTARTBLOCK; nanosleep, clock_nanosleep */
 }
 
 /* Appends the pieces of one phase. After a failed call nothing is captured at exit: the kernel wrote nothing it

@@ -60,6 +60,7 @@ enum arg_kind {
 	ARG_SIGSET_PAIR, /* pointer to a pointer to a sigset and its size */
 	ARG_NODEMASK,    /* bits, so many as len_arg says */
 	ARG_QUOTA_CMD,   /* set: the upper 24 bits */
+	ARG_FILE_HANDLE,
 	ARG_MSGBUF,      /* a long and bytes, so many as len_arg says */
 };
 
@@ -129,7 +130,7 @@ extern const uint32_t syscalls_i386_count;
 enum member_kind {
 	M_INT, M_UINT, M_HEX, M_ADDR, M_MODE, M_DEV, M_FLAGS, M_ENUM, M_TEXT /* up to its NUL */, M_LIMIT, M_SIGSET, M_STRUCT, M_DECIMAL,
 	M_SIGNAL, M_TICKS, M_BYTES, M_FD, M_UID, M_INTS /* an array; struct_id: bytes of an element */, M_UINTS, M_HEXES, M_INET, M_INET6,
-	M_SOCKADDR, M_MAC, M_IOPRIO, M_BITS /* 1<<NAME: the set has numbers of bits */, M_DATE, M_BE16, M_STRUCTS, M_NOTHING /* [] */
+	M_SOCKADDR, M_MAC, M_HWADDR /* as long as the type of hardware before it says */, M_IOPRIO, M_BITS /* 1<<NAME: the set has numbers of bits */, M_DATE, M_BE16, M_STRUCTS, M_NOTHING /* [] */
 };
 enum { MEMBER_ALWAYS, MEMBER_VERBOSE, MEMBER_NOT_ZERO, MEMBER_OUTPUT /* not in what an inout argument was before */ };
 struct member {
@@ -166,6 +167,7 @@ enum capture_kind {
 	CAPTURE_SIGSET_PAIR, /* a pointer and a size (PIECE_MEM), the sigset (PIECE_ELEMENT) */
 	CAPTURE_NODEMASK,   /* whole words for so many bits, at most 128 bytes */
 	CAPTURE_MSGBUF,     /* 8 bytes (PIECE_MEM) and those behind them (PIECE_ELEMENT), at most the string limit + 1 */
+	CAPTURE_FILE_HANDLE, /* its two words (PIECE_MEM) and the bytes behind them (PIECE_ELEMENT), at most 128 */
 	CAPTURE_LEN,        /* PIECE_LEN: 4 bytes at entry of a value-result length */
 };
 struct capture_op { uint8_t arg, kind, phase, len_from, len_arg, limit; uint16_t size; };
