@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include "decode.h"
 #include "sets.h"
+#include "structs.h"
 
 static const struct syscall_row *command_row(const struct command_group *group, uint64_t command)
 {
@@ -579,7 +580,7 @@ static struct value *part_of_sigset(struct decode *d, const uint8_t *bytes, uint
 	return decode_sigset(d, part, sizeof(part));
 }
 
-/* Bytes behind a struct as this program knows it: of openat2's they print unless they are 0. */
+/* Bytes behind a struct as this program knows it print unless they are 0. */
 static void add_rest(struct decode *d, struct value *value, const struct arg_row *row, const struct piece *piece)
 {
 	const uint8_t *bytes = piece_data(piece);
@@ -589,9 +590,9 @@ static void add_rest(struct decode *d, struct value *value, const struct arg_row
 
 	while (at < piece->size && !bytes[at])
 		at++;
-	if (row->struct_id != STRUCT_OPEN_HOW)
+	if (row->struct_id == STRUCT_LANDLOCK_RULESET)
 		value->elided++;
-	if (row->struct_id != STRUCT_OPEN_HOW || at >= piece->size)
+	if (row->struct_id == STRUCT_LANDLOCK_RULESET || at >= piece->size)
 		return;
 	rest = decode_bytes(d, bytes + row->size, piece->size - row->size, piece->size - row->size, piece->size);
 	rest->hex = true;
