@@ -30,6 +30,8 @@ static long iterations, thread_count;
 static int spawns;
 extern char **environ;
 
+#define CHILD_DIED_OF_SIGSYS 9
+
 static _Noreturn void fail(const char *what)
 {
 	perror(what);
@@ -44,7 +46,11 @@ static void spawn(long i)
 	int status;
 
 	snprintf(text, sizeof(text), "%ld", i);
-	if (posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environ) || waitpid(pid, &status, 0) != pid || status)
+	if (posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environ) || waitpid(pid, &status, 0) != pid)
+		fail("child");
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+		_exit(CHILD_DIED_OF_SIGSYS);
+	if (status)
 		fail("child");
 }
 
