@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "format.h"
+#include "tables.h"
 
 static int failures;
 #define CHECK(got, want) do { if (strcmp(got, want)) { failures++; \
@@ -137,6 +138,48 @@ static void arguments_behind_a_command_print_as_strace_prints_them(void)
 		"{effective=1<<CAP_CHOWN|1<<CAP_MAC_OVERRIDE, permitted=0, inheritable=0}) = 0\n");
 }
 
+/* One record with `size` bytes of everything at every argument, in memory of just its size. */
+static void render_with_bytes(int nr, const uint64_t args[6], uint32_t size, int fill)
+{
+	struct event event = { .type = EVENT_EXIT, .comm = "x", .record = rec };
+	unsigned char bytes[64];
+
+	memset(bytes, fill, sizeof(bytes));
+	call(nr, 1, args[0], args[1], args[2], args[3], args[4], args[5]);
+	for (int arg = 0; arg < 6; arg++)
+		for (int kind = PIECE_MEM; kind <= PIECE_LEN; kind++)
+			piece(arg, kind, kind & 1 ? PHASE_EXIT : PHASE_ENTRY, bytes, size, size);
+	unsigned char *exact = malloc(rec->size);
+	memcpy(exact, rec, rec->size);
+	event.record = (struct record *)exact;
+	run(&formatter_text, &event, 1);
+	run(&formatter_json, &event, 1);
+	free(exact);
+}
+
+static void render_commands(int nr, const struct command_group *group, uint64_t args[6])
+{
+	static const uint32_t sizes[] = { 0, 3, 8, 20, 64 };
+
+	for (uint32_t i = 0; i < group->count; i++) {
+		args[group->lead] = group->rows[i].command;
+		if (group->rows[i].row.commands)
+			render_commands(nr, group->rows[i].row.commands, args);
+		for (size_t j = 0; j < sizeof(sizes) / sizeof(*sizes); j++)
+			render_with_bytes(nr, args, sizes[j], j & 1 ? 0xff : 1);
+	}
+}
+
+static void every_command_takes_any_bytes(void)
+{
+	for (uint32_t nr = 0; nr < syscalls_x86_64_count; nr++) {
+		uint64_t args[6] = { 40, 40, 40, 40, 40, 40 };
+
+		if (syscalls_x86_64[nr].name && syscalls_x86_64[nr].commands)
+			render_commands((int)nr, syscalls_x86_64[nr].commands, args);
+	}
+}
+
 static void interleaved_calls_are_unfinished_and_resumed(void)
 {
 	struct event events[3] = { { .type = EVENT_ENTER, .tid = 1, .comm = "x", .id = 1, .record = rec },
@@ -159,6 +202,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "--json"))
 		fputs(output, stdout);
 	short_struct_reads_as_address();
+	every_command_takes_any_bytes();
 	free(output);
 	return failures != 0;
 }
