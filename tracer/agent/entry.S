@@ -297,7 +297,8 @@ agent_raw_mmap:
 	ret
 
 /* uint64_t agent_copy(void *to, const void *from, uint64_t bytes): returns how many were copied. A fault inside is turned
- * by the keeper into a jump to agent_export_copy_recover with rcx = bytes left. agent_load(to, from): 8 bytes, or none. */
+ * by the keeper into a jump to agent_export_copy_recover with rcx = bytes left. agent_load(to, from): 8 bytes, or none.
+ * agent_copy_string: as agent_copy, but ends behind the first 8 bytes that hold a NUL. */
 	.globl agent_load
 agent_load:
 	movl $8, %ecx
@@ -307,11 +308,32 @@ agent_export_copy:
 	movq (%rsi), %rdx
 	movq %rdx, (%rdi)
 	ret
+	.globl agent_copy_string
+agent_copy_string:
+	movq %rdx, %rax
+	movq %rdx, %rcx
+	movabsq $0x0101010101010101, %r8
+	movabsq $0x8080808080808080, %r9
+1:	cmpq $8, %rcx
+	jb 2f
+	movq (%rsi), %rdx
+	movq %rdx, (%rdi)
+	addq $8, %rsi
+	addq $8, %rdi
+	subq $8, %rcx
+	movq %rdx, %r10
+	subq %r8, %r10
+	notq %rdx
+	andq %rdx, %r10
+	testq %r9, %r10              /* the highest bit of each byte that was 0, and maybe of one behind it */
+	jz 1b
+	subq %rcx, %rax
+	ret
 	.globl agent_copy
 agent_copy:
 	movq %rdx, %rax
 	movq %rdx, %rcx
-	rep movsb
+2:	rep movsb
 	.globl agent_export_copy_recover
 agent_export_copy_recover:
 	subq %rcx, %rax

@@ -41,6 +41,7 @@ extern long agent_raw(long nr, long a, long b, long c, long d);
 extern void agent_call_keeper(long what, long a, long b, long c, long d);
 extern uint64_t agent_copy(void *to, uint64_t from, uint64_t bytes);
 extern uint64_t agent_load(uint64_t *to, uint64_t from);
+extern uint64_t agent_copy_string(void *to, uint64_t from, uint64_t bytes);
 uint64_t agent_syscall(struct agent_thread *thread);
 void agent_vdso_record(struct agent_thread *thread);
 
@@ -61,6 +62,12 @@ static uint64_t copy_own(void *context, void *to, uint64_t from, uint64_t bytes)
 	(void)context;
 	/* Null pointers are common (recv's address), and a fault costs a stop in the keeper. */
 	return from < LOWEST_ADDRESS ? 0 : agent_copy(to, from, bytes);
+}
+
+static uint64_t copy_own_string(void *context, void *to, uint64_t from, uint64_t bytes)
+{
+	(void)context;
+	return from < LOWEST_ADDRESS ? 0 : agent_copy_string(to, from, bytes);
 }
 
 /* readlink of /proc/self/fd/N: one syscall of our own, only when -y asked for it. */
@@ -287,7 +294,7 @@ uint64_t agent_syscall(struct agent_thread *thread)
 	}
 	bool wanted = !agent_config.filtered || choice_way(&agent_config.choice, thread->frame.rax) == WAY_RECORD;
 	struct record *rec = ring && wanted ? reserve(ring) : 0;
-	struct capture_source from = { .copy = copy_own, .string_limit = agent_config.string_limit,
+	struct capture_source from = { .copy = copy_own, .copy_string = copy_own_string, .string_limit = agent_config.string_limit,
 				       .fd_path = agent_config.fd_paths ? path_of_fd : 0 };
 	int64_t ret;
 
@@ -317,7 +324,7 @@ uint64_t agent_syscall(struct agent_thread *thread)
 void agent_vdso_record(struct agent_thread *thread)
 {
 	const struct agent_vdso *call = &thread->vdso;
-	struct capture_source from = { .copy = copy_own, .string_limit = agent_config.string_limit };
+	struct capture_source from = { .copy = copy_own, .copy_string = copy_own_string, .string_limit = agent_config.string_limit };
 	struct ring_head *ring = (struct ring_head *)thread->ring;
 	uint64_t end_tsc = read_tsc();
 	struct record *rec = reserve(ring);

@@ -10,6 +10,8 @@
 struct capture_source {
 	/* Copies up to `bytes` from the program's address; returns how many were readable. */
 	uint64_t (*copy)(void *context, void *to, uint64_t from, uint64_t bytes);
+	/* The same for a string: may end behind its NUL. NULL: `copy` does it. */
+	uint64_t (*copy_string)(void *context, void *to, uint64_t from, uint64_t bytes);
 	/* Path of an fd of the program, without NUL; < 0 when there is none. NULL: not asked for. */
 	long (*fd_path)(void *context, int fd, char *to, uint64_t bytes);
 	void *context;
@@ -71,9 +73,17 @@ static inline struct piece *capture_bytes(struct record *rec, const struct captu
 
 static inline uint64_t capture_nul(const char *text, uint64_t bytes)
 {
-	for (uint64_t i = 0; i < bytes; i++)
-		if (!text[i])
-			return i;
+	const uint64_t ones = 0x0101010101010101ull;
+	uint64_t word, at = 0;
+
+	for (; at + 8 <= bytes; at += 8) {
+		__builtin_memcpy(&word, text + at, 8);
+		if ((word - ones) & ~word & ones << 7)
+			return at + (uint64_t)__builtin_ctzll((word - ones) & ~word & ones << 7) / 8;
+	}
+	for (; at < bytes; at++)
+		if (!text[at])
+			return at;
 	return bytes;
 }
 
@@ -93,7 +103,7 @@ static inline void capture_string(struct record *rec, const struct capture_sourc
 		char *to = (char *)(piece + 1) + got;
 
 		part = capture_min(part, 256);
-		uint64_t copied = from->copy(from->context, to, addr + got, part);
+		uint64_t copied = (from->copy_string ? from->copy_string : from->copy)(from->context, to, addr + got, part);
 		uint64_t length = capture_nul(to, copied);
 
 		got += length;
