@@ -662,6 +662,38 @@ static void a_vdso_record_is_whole_and_ends_no_open_call(void)
 	fixture_close(&f, "10 process start\n10 enter 20\n10 call 228=0/0 raw0 - a\n10 exit 20=5/0 raw2 - a\n");
 }
 
+/* int 0x80: the thread goes on when its end was sent, and its next record may be read before that message. */
+static void a_record_of_the_ring_ends_no_call_that_the_keeper_tells(void)
+{
+	struct fixture f;
+
+	fixture_open(&f);
+	struct fake_keeper *keeper = &f.keeper;
+	struct record call = { .size = sizeof(call), .entry_size = sizeof(call), .nr = 20, .caught = CAUGHT_PTRACE };
+	struct ring_head *ring = use_ring(&f, 0);
+
+	tell(keeper, (struct control){ .type = MSG_ARENA, .pid = 10, .tid = 10, .arena = 0 }, "", 0, keeper->arena_fd);
+	tell(keeper, (struct control){ .type = MSG_THREAD, .pid = 10, .tid = 10, .slot = 0, .value = BIRTH_START }, "a", 2, -1);
+	call.start_tsc = tsc_now();
+	tell(keeper, (struct control){ .type = MSG_RECORD, .pid = 10, .tid = 10 }, &call, sizeof(call), -1);
+	fixture_round(&f);
+	call.end_tsc = tsc_now();
+	struct record *next = write_open(ring, 3, 120, tsc_now());
+
+	next->caught = CAUGHT_SITE;
+	write_done(ring, next, 0, tsc_now());
+	fixture_round(&f);
+	call.ret = 5;
+	tell(keeper, (struct control){ .type = MSG_RECORD, .pid = 10, .tid = 10, .value = 1 }, &call, sizeof(call), -1);
+	fixture_round(&f);
+	CHECK(strstr(f.text, "10 exit 20=5/0") && strstr(f.text, "10 call 3=0/0"));
+	tell(keeper, (struct control){ .type = MSG_FINISHED, .pid = 10 }, "", 0, -1);
+	char *same = strdup(f.text);
+
+	fixture_close(&f, same);
+	free(same);
+}
+
 static void two_threads_are_merged_and_a_damaged_ring_is_noted_once(void)
 {
 	struct fixture f;
@@ -749,6 +781,7 @@ int main(void)
 	damaged_rings_are_not_read();
 	a_program_execs_blocks_and_ends();
 	a_vdso_record_is_whole_and_ends_no_open_call();
+	a_record_of_the_ring_ends_no_call_that_the_keeper_tells();
 	two_threads_are_merged_and_a_damaged_ring_is_noted_once();
 	an_exec_by_a_thread_ends_the_others();
 	a_full_disk_is_told_once_and_does_no_harm();

@@ -99,6 +99,12 @@ void flow_open_from_ring(struct drain *drain, struct flow *flow)
 		flow_open(drain, flow, drain->record);
 }
 
+/* By a message. */
+static bool is_keepers(const struct record *record)
+{
+	return record->caught == CAUGHT_PTRACE || record->caught == CAUGHT_NET;
+}
+
 void flow_complete(struct drain *drain, struct flow *flow, struct record *record)
 {
 	struct call *call = flow->open;
@@ -115,6 +121,11 @@ void flow_complete(struct drain *drain, struct flow *flow, struct record *record
 		call_renew(call, record);
 		flow->open = NULL;
 		end(drain, call, state_of(record), end_of(record));
+		return;
+	}
+	/* The end of a call that the keeper tells of (int 0x80) is a message, which may come after what the ring has of later calls. */
+	if (call && is_keepers(call->record) && !is_keepers(record)) {
+		whole(drain, flow, record, state_of(record));
 		return;
 	}
 	/* What was open, if anything, was taken back: the keeper's abandon_record. */
