@@ -6,7 +6,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-GENERATED = {"sets.h", "wrappers.h", "agent_symbols.h"}
+GENERATED = {"sets.h", "structs.h", "wrappers.h", "agent_symbols.h"}
 # part -> the parts it may include
 MAY = {
     "tracer/wire": {"tracer/wire"},
