@@ -51,12 +51,17 @@ static void *add_entry(struct vtr_writer *writer, struct vtr_entry entry, size_t
 	return at + sizeof(entry);
 }
 
+static bool clock_is_told(const struct vtr_writer *writer)
+{
+	return writer->clock->anchor.tsc == writer->anchor_tsc && writer->clock->slope == writer->slope;
+}
+
 static void put_clock(struct vtr_writer *writer)
 {
 	const struct tsc_clock *clock = writer->clock;
 	struct vtr_clock told = { clock->anchor.tsc, clock->anchor.ns, clock->slope };
 
-	if (clock->anchor.tsc == writer->anchor_tsc && clock->slope == writer->slope)
+	if (clock_is_told(writer))
 		return;
 	writer->anchor_tsc = told.anchor_tsc;
 	writer->slope = told.slope;
@@ -154,7 +159,7 @@ static bool is_whole(const struct call *call, uint64_t tsc)
 
 void vtr_write_exit(struct vtr_writer *writer, struct call *call, uint64_t tsc, bool shown)
 {
-	bool follows = writer->pending == call && is_whole(call, tsc);
+	bool follows = writer->pending == call && is_whole(call, tsc) && clock_is_told(writer); /* begin and end by one clock */
 
 	if (!follows)
 		put_pending(writer);
