@@ -83,6 +83,7 @@ static struct formatter *open_as(FILE *out, const struct format_options *options
 	f->out = out;
 	f->options = *options;
 	f->document = document;
+	buf_room(&f->line, 2 * WHOLE_BYTES); /* the footer, too, must find room when there is no memory any more */
 	put_header(f);
 	return f;
 }
@@ -499,7 +500,7 @@ static void put_stats(struct buf *line, const struct trace_stats *stats)
 
 static void json_close(struct formatter *f, const struct trace_end *end)
 {
-	f->line.len = f->whole; /* an event that there was no memory to finish */
+	json_flush(f); /* what there was no memory to finish is dropped */
 	buf_printf(&f->line, "%s{\"type\":\"footer\",\"complete\":%s,\"events\":%llu,\"lost\":%llu",
 		   f->document ? "\n],\"footer\":" : "", end->complete ? "true" : "false", (unsigned long long)f->count,
 		   (unsigned long long)end->lost);

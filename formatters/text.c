@@ -36,6 +36,7 @@ static struct formatter *text_open(FILE *out, const struct format_options *optio
 	f->options = *options;
 	if (!f->options.columns)
 		f->options.columns = 40;
+	buf_room(&f->lines, 2 * LINES_BYTES);
 	return f;
 }
 
@@ -468,7 +469,7 @@ static void text_event(struct formatter *f, const struct event *event)
 static void text_close(struct formatter *f, const struct trace_end *end)
 {
 	(void)end;
-	f->lines.len = f->line; /* an event that there was no memory to finish */
+	text_flush(f); /* what there was no memory to finish is dropped; the same may happen here again */
 	flush_pending(f, " <unfinished ...>");
 	text_flush(f);
 	fflush(f->out);
