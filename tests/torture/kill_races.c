@@ -41,19 +41,6 @@ static void is_killed(pid_t child)
 	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
-/* The first thread is led out of whatever it does when the kill comes; its death is told last of all. */
-static void handling_with_threads(int ready)
-{
-	pthread_t thread;
-
-	CHECK(signal(SIGTERM, handler) != SIG_ERR);
-	for (int i = 0; i < 3; i++)
-		CHECK(!pthread_create(&thread, NULL, caller, NULL));
-	CHECK(write(ready, "", 1) == 1);
-	for (;;)
-		close(9991);
-}
-
 static void *nothing(void *argument)
 {
 	return argument;
@@ -70,17 +57,28 @@ static void *maker(void *argument)
 	return argument;
 }
 
-/* There are threads then whose birth nobody has told. */
-static void handling_with_newborns(int ready)
+/* The first thread is led out of whatever it does when the kill comes; its death is told last of all. */
+static void handling_beside(void *(*work)(void *), int ready)
 {
 	pthread_t thread;
 
 	CHECK(signal(SIGTERM, handler) != SIG_ERR);
-	for (int i = 0; i < 2; i++)
-		CHECK(!pthread_create(&thread, NULL, maker, NULL));
+	for (int i = 0; i < 3; i++)
+		CHECK(!pthread_create(&thread, NULL, work, NULL));
 	CHECK(write(ready, "", 1) == 1);
 	for (;;)
 		close(9991);
+}
+
+static void handling_with_threads(int ready)
+{
+	handling_beside(caller, ready);
+}
+
+/* There are threads then whose birth nobody has told. */
+static void handling_with_newborns(int ready)
+{
+	handling_beside(maker, ready);
 }
 
 static void forking(int ready)
